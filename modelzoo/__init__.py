@@ -1,0 +1,83 @@
+"""modelzoo: old and new pretrained image networks as clean Keras 3 models.
+
+    import modelzoo
+    model = modelzoo.load("resnet50_v1d")
+    modelzoo.classify("photo.jpg")
+    modelzoo.list_models("resnet*")
+
+The names below are imported when they are first used, so that importing and listing stay fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modelzoo.classification import Classifier, Prediction, classify, decode_predictions
+    from modelzoo.errors import (
+        ConversionError,
+        DownloadError,
+        LabelsError,
+        ModelZooError,
+        PictureError,
+        RegistryError,
+        UnknownModel,
+        WeightsMismatch,
+        WeightsUnavailable,
+    )
+    from modelzoo.preprocessing import preprocess
+    from modelzoo.registry import info, list_models
+    from modelzoo.zoo import add, load, weights_file
+
+_HOMES = {
+    "classification": ("Classifier", "Prediction", "classify", "decode_predictions"),
+    "errors": (
+        "ConversionError",
+        "DownloadError",
+        "LabelsError",
+        "ModelZooError",
+        "PictureError",
+        "RegistryError",
+        "UnknownModel",
+        "WeightsMismatch",
+        "WeightsUnavailable",
+    ),
+    "preprocessing": ("preprocess",),
+    "registry": ("info", "list_models"),
+    "zoo": ("add", "load", "weights_file"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [
+    "Classifier",
+    "ConversionError",
+    "DownloadError",
+    "LabelsError",
+    "ModelZooError",
+    "PictureError",
+    "Prediction",
+    "RegistryError",
+    "UnknownModel",
+    "WeightsMismatch",
+    "WeightsUnavailable",
+    "add",
+    "classify",
+    "decode_predictions",
+    "info",
+    "list_models",
+    "load",
+    "preprocess",
+    "weights_file",
+]
+
+
+def __getattr__(name: str):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'modelzoo' has no attribute {name!r}")
+    return getattr(import_module(f"modelzoo.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,303 @@
+"""The command line: it parses, calls the public functions and prints.
+
+Exit codes: 0 done, 1 it could not be done (one sentence on stderr says why), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from modelzoo import __version__, registry
+from modelzoo.errors import ModelZooError, PictureError
+
+BAR = 24  # characters of a probability of 1
+EIGHTHS = " ▏▎▍▌▋▊▉"
+PICTURE_ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+INTERRUPTED = 130  # the shell's exit code for Ctrl-C
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ModelZooError, ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader, `head` say, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"modelzoo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="modelzoo", description="Pretrained image networks as Keras models: list, load, classify, convert."
+    )
+    parser.add_argument("--version", action="version", version=f"modelzoo {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = _command(commands, "list", _list, "the models, their size and where their weights come from")
+    command.add_argument("pattern", nargs="?", default="*", help='a shell pattern, like "resnet50*"')
+    command.add_argument("--tag", help="who trained it: gluon, tencent, modelzoo ...")
+    command.add_argument("--labels", help="the label set: imagenet, mlimages, cifar10 ...")
+    command.add_argument("--max-parameters", type=int, metavar="N")
+
+    command = _command(commands, "info", _info, "all that is known of one model")
+    command.add_argument("name")
+
+    command = _command(commands, "classify", _classify, "the most likely labels of pictures")
+    command.add_argument("pictures", nargs="+", help="files, folders, or - for one picture on stdin")
+    command.add_argument("-m", "--model", help="default: the one that comes with the package")
+    command.add_argument("-w", "--weights", default="pretrained", help="a weight file instead")
+    command.add_argument("--top", type=_positive, default=5, metavar="N", help="labels for each picture")
+
+    command = _command(commands, "download", _download, "fetches (and converts) a model's weights into the cache")
+    command.add_argument("names", nargs="+")
+
+    command = _command(commands, "add", _add, "installs a weight file that you have, ours or the upstream's")
+    command.add_argument("name")
+    command.add_argument("file", type=Path)
+
+    command = _command(commands, "convert", _convert, "turns an upstream file into one of ours; prints the receipt")
+    command.add_argument("name")
+    command.add_argument("file", type=Path, help="a file, archive, folder or checkpoint prefix")
+    command.add_argument("-o", "--output", type=Path, required=True)
+
+    command = _command(commands, "cache", _cache, "what the cache holds, where it is, and how to empty it")
+    command.add_argument("action", nargs="?", choices=("list", "path", "remove"), default="list")
+    command.add_argument("names", nargs="*", help="for remove: the models")
+    return parser
+
+
+def _command(commands, name: str, run, help_: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".")
+    parser.add_argument("--json", action="store_true", help="print JSON, for other programs")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
+
+
+def _import_keras() -> None:
+    """Imports Keras without the notes that TensorFlow's C++ writes to stderr, past every log level."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as devnull:
+            os.dup2(devnull.fileno(), 2)
+        import keras  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _list(options) -> int:
+    from modelzoo import zoo
+
+    keys = registry.list_models(
+        options.pattern, tag=options.tag, labels=options.labels, max_parameters=options.max_parameters
+    )
+    entries = [registry.info(key) for key in keys]
+    if options.json:
+        _print_json([dataclasses.asdict(entry) | {"whereabouts": zoo.whereabouts(entry)} for entry in entries])
+        return 0
+    rows = [
+        (
+            entry.key,
+            f"{entry.parameters / 1e6:.1f} M",
+            "x".join(map(str, entry.graph.input_shape[:2])),
+            entry.labels,
+            _percent(entry.metric("top1")),
+            zoo.whereabouts(entry),
+        )
+        for entry in entries
+    ]
+    _print_table(("model", "parameters", "input", "labels", "top-1", "weights"), rows, right={1, 2, 4})
+    return 0 if rows else _fail("No model fits; `modelzoo list` shows all.")
+
+
+def _info(options) -> int:
+    from modelzoo import zoo
+
+    entry = registry.info(options.name)
+    facts = dataclasses.asdict(entry) | {"whereabouts": zoo.whereabouts(entry)}
+    if options.json:
+        _print_json(facts)
+    else:
+        for name, value in facts.items():
+            _print_fact(name, value)
+    return 0
+
+
+def _classify(options) -> int:
+    from modelzoo.classification import DEFAULT_MODEL, Classifier
+
+    start = time.perf_counter()
+    paths = list(_pictures(options.pictures))
+    _import_keras()
+    classifier = Classifier(options.model or DEFAULT_MODEL, weights=options.weights)
+    loaded = time.perf_counter()
+    if not options.json:
+        print(f"{classifier.entry.key} ({classifier.entry.labels}, {len(paths)} {_plural('picture', paths)})")
+    inputs = (sys.stdin.buffer.read() if path == "-" else path for path in paths)
+    for path, predictions in zip(paths, classifier.each(_progress(inputs, len(paths)), options.top), strict=True):
+        if options.json:
+            _print_json({"picture": str(path), "model": classifier.entry.key,
+                         "predictions": [dataclasses.asdict(p) for p in predictions]}, indent=None)
+        else:
+            _print_predictions(path, predictions)
+    done = time.perf_counter()
+    if not options.json:
+        print(f"\nloaded in {1e3 * (loaded - start):.0f} ms, "
+              f"{1e3 * (done - loaded) / len(paths):.1f} ms a picture")
+    return 0
+
+
+def _download(options) -> int:
+    from modelzoo import zoo
+
+    _import_keras()
+    for name in options.names:
+        _print_place(options, name, zoo.weights_file(name))
+    return 0
+
+
+def _add(options) -> int:
+    from modelzoo import zoo
+
+    _import_keras()
+    _print_place(options, options.name, zoo.add(options.name, options.file))
+    return 0
+
+
+def _convert(options) -> int:
+    _import_keras()
+    from modelzoo import conversion
+
+    receipt = conversion.convert(registry.info(options.name), options.file, options.output)
+    if options.json:
+        _print_json(receipt)
+    else:
+        for name, value in receipt.items():
+            _print_fact(name, value)
+        print(f"\nwritten: {options.output}")
+    return 0
+
+
+def _cache(options) -> int:
+    from modelzoo import download, zoo
+
+    folder = download.cache_folder()
+    if options.action == "path":
+        print(json.dumps(str(folder)) if options.json else folder)
+        return 0
+    entries = [registry.info(key) for key in options.names or registry.list_models()]
+    held = [(entry, path) for entry in entries if (path := zoo.cached_path(entry)).is_file()]
+    if options.action == "remove":
+        if not options.names:
+            return _fail("Say which models to remove; `modelzoo cache list` shows what there is.")
+        for entry, path in held:
+            path.unlink()
+            print(f"removed {entry.key}")
+        return 0
+    if options.json:
+        _print_json([{"model": e.key, "path": str(p), "bytes": p.stat().st_size} for e, p in held])
+    else:
+        _print_table(("model", "size", "path"),
+                     [(e.key, f"{p.stat().st_size / 2**20:.1f} MiB", str(p)) for e, p in held], right={1})
+    return 0
+
+
+def _pictures(names: Sequence[str]) -> Iterator[Path | str]:
+    """The files named, and in place of a folder the pictures in it, sorted."""
+    for name in names:
+        if name == "-" or not Path(name).is_dir():
+            yield name
+            continue
+        found = sorted(p for p in Path(name).rglob("*") if p.suffix.lower() in PICTURE_ENDINGS and p.is_file())
+        if not found:
+            raise PictureError(f"The folder {name} has no pictures ({' '.join(sorted(PICTURE_ENDINGS))}).")
+        yield from found
+
+
+def _progress(pictures: Iterator, total: int) -> Iterator:
+    from tqdm import tqdm
+
+    quiet = total < 2 or not sys.stderr.isatty() or sys.stdout.isatty()  # the results themselves show progress
+    return tqdm(pictures, total=total, unit="picture", disable=quiet)
+
+
+def _print_predictions(path: Path | str, predictions) -> None:
+    print(f"\n{path}")
+    width = max(len(prediction.name) for prediction in predictions)
+    for prediction in predictions:
+        bar = _bar(prediction.probability)
+        print(f"  {prediction.name:<{width}}  {prediction.probability:7.2%}  {bar}".rstrip())
+
+
+def _bar(probability: float) -> str:
+    full, eighths = divmod(round(probability * BAR * 8), 8)
+    return "█" * full + EIGHTHS[eighths].strip()
+
+
+def _print_place(options, name: str, path: Path) -> None:
+    if options.json:
+        _print_json({"model": registry.info(name).key, "path": str(path)}, indent=None)
+    else:
+        print(path)
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> None:
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    for row in (header, *rows) if rows else ():
+        cells = [f"{cell:>{w}}" if i in right else f"{cell:<{w}}"
+                 for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(cells).rstrip())
+
+
+def _print_fact(name: str, value: object, indent: int = 0) -> None:
+    """One fact a line; what is unknown is said to be unknown."""
+    label = " " * indent + name
+    if isinstance(value, dict):
+        print(label)
+        for inner_name, inner in value.items():
+            _print_fact(inner_name, inner, indent + 2)
+    elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+        for number, inner in enumerate(value, start=1):
+            _print_fact(f"{name} {number}", inner, indent)
+    elif isinstance(value, list | tuple):
+        print(f"{label:<16} {', '.join(map(str, value)) or 'none'}")
+    else:
+        print(f"{label:<16} {'unknown' if value is None else value}")
+
+
+def _print_json(value: object, indent: int | None = 2) -> None:
+    print(json.dumps(value, indent=indent, ensure_ascii=False))
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f} %"
+
+
+def _plural(word: str, things: Sequence) -> str:
+    return word if len(things) == 1 else f"{word}s"
+
+
+def _fail(sentence: str) -> int:
+    print(f"modelzoo: {sentence}", file=sys.stderr)
+    return 1

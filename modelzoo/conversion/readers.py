@@ -1,0 +1,410 @@
+"""An upstream weight file as a mapping of tensor names, whose values are read one at a time.
+
+Names, shapes and types are known as soon as a file is open; a conversion that reads a tensor, writes
+it and forgets it needs the memory of one tensor. Nothing here knows what the tensors are for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import struct
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from modelzoo.errors import ConversionError
+
+MAX_LISTED = 5  # names in one error message
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    shape: tuple[int, ...]
+    dtype: np.dtype  # of the array that read() returns
+
+
+class Tensors(Mapping[str, TensorInfo]):
+    """The tensors of one file by name; use it in a `with` statement, which closes the file."""
+
+    def __init__(self, path: Path, infos: dict[str, TensorInfo]):
+        self.path = path
+        self._infos = infos
+
+    def __getitem__(self, name: str) -> TensorInfo:
+        return self._infos[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._infos)
+
+    def __len__(self) -> int:
+        return len(self._infos)
+
+    def __enter__(self) -> Tensors:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def read(self, name: str) -> np.ndarray:
+        """The values of one tensor, in memory of their own, with the shape and dtype of `self[name]`."""
+        if name not in self._infos:
+            similar = difflib.get_close_matches(name, self._infos, n=MAX_LISTED, cutoff=0.0)
+            raise ConversionError(
+                f"{self.path} holds no tensor {name!r}; of its {len(self)} tensors, "
+                f"the names most like it are {', '.join(map(repr, similar)) or '(none)'}."
+            )
+        return self._read(name)
+
+    @abstractmethod
+    def _read(self, name: str) -> np.ndarray: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+# TensorFlow checkpoints: V1 is one file; V2 is PREFIX.index and PREFIX.data-00000-of-0000N.
+
+# Both kinds of table end with this number (tensorflow/core/lib/io/format.h, kTableMagicNumber).
+TABLE_MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
+PATTERN_CHARACTERS = set("*?[\\")  # load_checkpoint() has no way to escape them
+CHECKPOINT_PART = re.compile(r"(?<=.)\.(index|meta|data-\d{5}-of-\d{5})$")
+CHECKPOINT_STATE = re.compile(r'^\s*model_checkpoint_path:\s*"([^"]*)"', re.MULTILINE)
+
+
+def open_tensorflow_checkpoint(path: Path) -> Tensors:
+    """The variables of a checkpoint, V1 or V2.
+
+    `path` is the checkpoint's prefix, any of its files, or a folder. In a folder, the file named
+    `checkpoint` decides; without it, there must be exactly one checkpoint there or one level below.
+    """
+    prefix = _checkpoint_prefix(Path(path))
+    _require_whole_checkpoint(prefix)
+    return _TensorFlowTensors(prefix)
+
+
+class _TensorFlowTensors(Tensors):
+    def __init__(self, prefix: Path):
+        import tensorflow as tf
+
+        with _as_conversion_error(f"The TensorFlow checkpoint {prefix} cannot be opened"):
+            self._reader: Any = tf.train.load_checkpoint(prefix.as_posix())
+            dtypes = self._reader.get_variable_to_dtype_map()
+            shapes = self._reader.get_variable_to_shape_map()
+        super().__init__(
+            prefix,
+            {name: TensorInfo(tuple(shapes[name]), _native(dtypes[name])) for name in sorted(shapes)},
+        )
+
+    def _read(self, name: str) -> np.ndarray:
+        if self._reader is None:
+            raise ConversionError(f"{self.path} is closed; read its tensors inside the `with` statement.")
+        with _as_conversion_error(f"Tensor {name!r} of {self.path} cannot be read"):
+            return np.asarray(self._reader.get_tensor(name), dtype=self[name].dtype)
+
+    def close(self) -> None:
+        self._reader = None
+
+
+def _native(dtype: Any) -> np.dtype:
+    """The NumPy dtype of a TensorFlow one; bfloat16 and its like, which NumPy has not, become float32."""
+    native = np.dtype(dtype.as_numpy_dtype)
+    return np.dtype(np.float32) if native.isbuiltin == 2 else native
+
+
+@contextmanager
+def _as_conversion_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # TensorFlow's native readers raise OpError, but also IndexError and others
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
+        raise ConversionError(f"{what}: {reason}; the file may be damaged, fetch it again.") from error
+
+
+def _with_ending(prefix: Path, ending: str) -> Path:
+    return prefix.with_name(prefix.name + ending)
+
+
+def _checkpoint_prefix(path: Path) -> Path:
+    if not path.is_dir():
+        return path.with_name(CHECKPOINT_PART.sub("", path.name))
+    return _only(path, "TensorFlow checkpoint", _checkpoints_in)
+
+
+def _checkpoints_in(folder: Path) -> list[Path]:
+    """The prefixes of the checkpoints that lie in a folder, or the one that its state file names."""
+    state = folder / "checkpoint"
+    if state.is_file():
+        found = CHECKPOINT_STATE.search(state.read_text("utf-8", errors="replace"))
+        if found:  # the folder may have moved since, also from Windows: only the base name holds
+            return [folder / re.split(r"[/\\]", found.group(1))[-1]]
+    files = [file for file in _visible(folder) if file.is_file()]
+    prefixes = {
+        file.with_name(CHECKPOINT_PART.sub("", file.name))
+        for file in files
+        if file.suffix in (".ckpt", ".index") or ".data-" in file.suffix or _ends_as_table(file)
+    }
+    return sorted(prefixes)
+
+
+def _ends_as_table(file: Path) -> bool:
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - len(TABLE_MAGIC)))
+        return stream.read() == TABLE_MAGIC
+
+
+def _require_whole_checkpoint(prefix: Path) -> None:
+    """Find what is wrong before TensorFlow does, whose messages name neither file nor remedy."""
+    if set(prefix.as_posix()) & PATTERN_CHARACTERS:
+        raise ConversionError(
+            f"TensorFlow takes the path {prefix} for a pattern: rename what contains * ? [ or a backslash."
+        )
+    index, shards = _with_ending(prefix, ".index"), _shards(prefix)
+    if index.is_file():
+        table = index
+        _require_shards(prefix, shards)
+    elif prefix.is_file():
+        table = prefix
+    elif shards:
+        raise ConversionError(f"The TensorFlow checkpoint {prefix} has data files but no {index.name}.")
+    else:
+        raise ConversionError(
+            f"There is no TensorFlow checkpoint {prefix}: neither that file nor {index.name} exists."
+        )
+    if not _ends_as_table(table):
+        raise ConversionError(
+            f"{table} does not end as a TensorFlow checkpoint does: it is cut off, or another kind of file."
+        )
+
+
+def _shards(prefix: Path) -> list[Path]:
+    if not prefix.parent.is_dir():
+        return []
+    name = re.compile(re.escape(prefix.name) + r"\.data-\d{5}-of-\d{5}")
+    return [file for file in prefix.parent.iterdir() if name.fullmatch(file.name)]
+
+
+def _require_shards(prefix: Path, shards: list[Path]) -> None:
+    present = {file.name for file in shards}
+    totals = {int(file.name[-5:]) for file in shards} or {1}
+    missing: list[str] = []
+    for total in sorted(totals):
+        wanted = [f"{prefix.name}.data-{shard:05}-of-{total:05}" for shard in range(total)]
+        missing = [name for name in wanted if name not in present]
+        if not missing:
+            return
+    raise ConversionError(
+        f"The TensorFlow checkpoint {prefix} lacks {_some(missing)}; its data files belong beside its index."
+    )
+
+
+# MXNet .params: the list format of src/ndarray/ndarray.cc (NDArray::Save), little-endian throughout:
+#   uint64 0x112, uint64 0, uint64 count, the arrays, uint64 count, the names (uint64 length, bytes).
+# An array is a magic number, from V2 on an int32 storage type, int32 ndim, int64 dims, int32 device
+# type and id, int32 element type, values. The oldest files have no magic number: uint32 ndim and dims.
+
+MXNET_LIST_MAGIC = 0x112
+MXNET_V1, MXNET_V2, MXNET_V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA  # V3: a shape () is a scalar
+MXNET_STORAGE = {-1: "undefined", 0: "dense", 1: "row_sparse", 2: "csr"}
+MXNET_TYPES = ["<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8", "?", "<i2", "<u2", "<u4", "<u8", "<u2"]
+MXNET_BFLOAT16 = 12  # the last of them: the upper halves of float32 values
+MODULE_PREFIX = re.compile(r"^(arg|aux):")
+MAX_DIMENSIONS = 32  # NumPy 1's limit; a network has at most 5
+MAX_NAME_BYTES = 4096
+
+
+def open_mxnet_params(path: Path) -> Tensors:
+    """The arrays of a .params file, without Module's prefixes `arg:` and `aux:`.
+
+    `path` is the file, or a folder with exactly one .params file there or one level below.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = _only(path, "MXNet .params file", _params_in)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise ConversionError(f"{path} cannot be opened: {error.strerror}.") from error
+    try:
+        return _MXNetTensors(path, file, _scan_params(_Scanner(path, file)))
+    except BaseException:
+        file.close()
+        raise
+
+
+def _params_in(folder: Path) -> list[Path]:
+    return [file for file in _visible(folder) if file.suffix == ".params" and file.is_file()]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Where the values of an array lie in its file, and as what."""
+
+    offset: int  # bytes
+    shape: tuple[int, ...]
+    type: int  # an index into MXNET_TYPES
+
+    @property
+    def info(self) -> TensorInfo:
+        dtype = np.float32 if self.type == MXNET_BFLOAT16 else MXNET_TYPES[self.type]
+        return TensorInfo(self.shape, np.dtype(dtype).newbyteorder("="))
+
+
+class _MXNetTensors(Tensors):
+    def __init__(self, path: Path, file: BinaryIO, stored: dict[str, _Stored]):
+        super().__init__(path, {name: array.info for name, array in stored.items()})
+        self._file = file
+        self._stored = stored
+
+    def _read(self, name: str) -> np.ndarray:
+        if self._file.closed:
+            raise ConversionError(f"{self.path} is closed; read its tensors inside the `with` statement.")
+        stored, dtype = self._stored[name], self[name].dtype
+        count = math.prod(stored.shape)
+        self._file.seek(stored.offset)
+        values = np.fromfile(self._file, MXNET_TYPES[stored.type], count)
+        if len(values) != count:
+            raise ConversionError(f"{self.path} became shorter while it was read; fetch it again.")
+        if stored.type == MXNET_BFLOAT16:
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        return values.astype(dtype, copy=False).reshape(stored.shape)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Scanner:
+    """Goes through a file once, and compares every length with what is left of it before using it."""
+
+    def __init__(self, path: Path, file: BinaryIO):
+        self.path = path
+        self._file = file
+        self.offset = 0
+        self._size = os.fstat(file.fileno()).st_size
+
+    def numbers(self, format: str, what: str) -> tuple[int, ...]:
+        return struct.unpack("<" + format, self.bytes(struct.calcsize("<" + format), what))
+
+    def number(self, format: str, what: str) -> int:
+        return self.numbers(format, what)[0]
+
+    def bytes(self, count: int, what: str) -> bytes:
+        self._advance(count, what)
+        self._file.seek(self.offset - count)
+        return self._file.read(count)
+
+    def skip(self, count: int, what: str) -> int:
+        """The offset of the next `count` bytes."""
+        self._advance(count, what)
+        return self.offset - count
+
+    def _advance(self, count: int, what: str) -> None:
+        left = self._size - self.offset
+        if count > left:
+            raise self.error(f"{what} should take {count} bytes and {left} are left, so the file is cut off")
+        self.offset += count
+
+    def require_end(self) -> None:
+        if self.offset != self._size:
+            raise self.error(f"{self._size - self.offset} bytes follow where it should end")
+
+    def error(self, reason: str) -> ConversionError:
+        return ConversionError(f"{self.path} cannot be read as an MXNet .params file: {reason}.")
+
+
+def _scan_params(scan: _Scanner) -> dict[str, _Stored]:
+    magic, _reserved = scan.numbers("QQ", "the header")
+    if magic != MXNET_LIST_MAGIC:
+        raise scan.error(f"it should start with {MXNET_LIST_MAGIC:#x} and starts with {magic:#x}")
+    count = scan.number("Q", "the number of arrays")
+    arrays = [_scan_array(scan, f"array {number} of {count}") for number in range(1, count + 1)]
+    named = scan.number("Q", "the number of names")
+    if named != count:
+        raise scan.error(f"it holds {count} arrays and {named} names")
+    names = [_scan_name(scan, f"name {number} of {count}") for number in range(1, count + 1)]
+    scan.require_end()
+    stored = dict(zip(names, arrays, strict=True))
+    if len(stored) != len(names):
+        double = sorted(name for name, times in Counter(names).items() if times > 1)
+        raise scan.error(f"more than one array, counting `arg:` and `aux:`, is named {_some(double)}")
+    return stored
+
+
+def _scan_array(scan: _Scanner, what: str) -> _Stored:
+    shape = _scan_shape(scan, what)
+    scan.numbers("ii", f"{what}, its device,")
+    type = scan.number("i", f"{what}, its element type,")
+    if not 0 <= type < len(MXNET_TYPES):
+        raise scan.error(f"{what} has the element type {type}, and 0 to {len(MXNET_TYPES) - 1} are known")
+    length = math.prod(shape) * np.dtype(MXNET_TYPES[type]).itemsize
+    return _Stored(scan.skip(length, f"{what}, its values of shape {shape},"), shape, type)
+
+
+def _scan_shape(scan: _Scanner, what: str) -> tuple[int, ...]:
+    magic = scan.number("I", what)
+    if magic in (MXNET_V2, MXNET_V3):
+        storage = scan.number("i", f"{what}, its storage type,")
+        if storage != 0:
+            kind = MXNET_STORAGE.get(storage, f"unknown ({storage})")
+            raise scan.error(f"{what} has the storage type {kind}, and only dense arrays can be converted")
+    if magic in (MXNET_V1, MXNET_V2, MXNET_V3):
+        dimensions, format = scan.number("i", f"{what}, its shape,"), "q"
+    else:
+        dimensions, format = magic, "I"
+    if not 0 <= dimensions <= MAX_DIMENSIONS:
+        raise scan.error(f"{what} starts with {magic:#x} and has {dimensions} dimensions, which no array has")
+    if dimensions == 0 and magic != MXNET_V3:
+        raise scan.error(f"{what} has no shape and no values")
+    shape = scan.numbers(f"{dimensions}{format}", f"{what}, its shape,")
+    if any(side < 0 for side in shape):
+        raise scan.error(f"{what} has the shape {shape}, which no array has")
+    return shape
+
+
+def _scan_name(scan: _Scanner, what: str) -> str:
+    length = scan.number("Q", what)
+    if length > MAX_NAME_BYTES:
+        raise scan.error(f"{what} should have {length} characters, and {MAX_NAME_BYTES} are the most")
+    try:
+        name = scan.bytes(length, what).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise scan.error(f"{what} is not UTF-8") from error
+    return MODULE_PREFIX.sub("", name)
+
+
+# What both have in common.
+
+
+def _only(folder: Path, kind: str, find: Callable[[Path], list[Path]]) -> Path:
+    """The one file of a kind that `find` finds in a folder or, if none is there, in its subfolders."""
+    found = find(folder) or [path for child in _visible(folder) if child.is_dir() for path in find(child)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ConversionError(f"There is no {kind} in {folder} or in a folder directly below it.")
+    names = _some([str(path.relative_to(folder)) for path in found])
+    raise ConversionError(f"There is more than one {kind} in {folder}: {names}; give the path of one.")
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What lies in a folder, without the `._NAME` companions that archives made on a Mac contain."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:MAX_LISTED])
+    return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED} more"
+
+
+READERS: dict[str, Callable[[Path], Tensors]] = {
+    "tensorflow": open_tensorflow_checkpoint,
+    "mxnet": open_mxnet_params,
+}

@@ -1,0 +1,63 @@
+"""Where Tencent's ML-Images checkpoints keep our weights. Source: models/resnet.py of Tencent/tencent-ml-images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+
+import numpy as np
+
+IGNORED = re.compile(r"global_step|.*/Momentum|.*/ExponentialMovingAverage")
+
+LAYERS = {  # within a block; "b1" is the shortcut, "b2" the residual branch
+    "shortcut_bn": "conv1_b1_bn",
+    "shortcut_conv": "conv1_b1",
+    "bn1": "conv1_b2_bn",
+    "conv1": "conv1_b2",
+    "bn2": "conv2_b2_bn",
+    "conv2": "conv2_b2",
+    "bn3": "conv3_b2_bn",
+    "conv3": "conv3_b2",
+}
+BLOCK = re.compile(r"stage(\d+)_block(\d+)_(\w+)")
+
+
+def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+    """The function from our path to the upstream name, the same for all variants."""
+    return upstream_name
+
+
+def upstream_name(path: str) -> str:
+    """The name of the TensorFlow variable.
+
+    >>> upstream_name("stem_conv/kernel")
+    'init/init_conv/conv2d/kernel'
+    >>> upstream_name("stage1_block1_shortcut_bn/gamma")
+    'stages_0_block_0/conv1_b1_bn/batch_normalization/gamma'
+    >>> upstream_name("stage4_block3_conv2/kernel")
+    'stages_3_block_2/conv2_b2/conv2d/kernel'
+    >>> upstream_name("final_bn/moving_mean")
+    'global_pool/bn/batch_normalization/moving_mean'
+    >>> upstream_name("logits/bias")
+    'logits/dense/bias'
+    """
+    layer, _, weight = path.rpartition("/")
+    if layer == "logits":
+        return f"logits/dense/{weight}"
+    if layer == "stem_conv":
+        return f"init/init_conv/conv2d/{weight}"
+    if layer == "final_bn":
+        return f"global_pool/bn/batch_normalization/{weight}"
+    stage, block, part = BLOCK.fullmatch(layer).groups()
+    kind = "conv2d" if "conv" in part else "batch_normalization"
+    return f"stages_{int(stage) - 1}_block_{int(block) - 1}/{LAYERS[part]}/{kind}/{weight}"
+
+
+def to_ours(path: str, array: np.ndarray) -> np.ndarray:
+    """TensorFlow's layouts are Keras'."""
+    return array
+
+
+def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
+    """The inverse of `to_ours`."""
+    return array

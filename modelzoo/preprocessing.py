@@ -1,0 +1,336 @@
+"""Pictures become the array that a network was trained on.
+
+The registry's recipe holds every fact that decides a pixel, so that one function serves all networks. OpenCV's kernel is
+written out here because the originals used it; Pillow's resize is another filter, up to 120 levels off.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from modelzoo import registry
+from modelzoo.errors import PictureError
+from modelzoo.registry import Pictures
+
+MAX_PIXELS = 178_956_970  # of one picture: half a gigabyte as RGB, and where Pillow itself refuses by default
+EXIF_ORIENTATION = 0x0112  # the tag's number
+LINEAR_SCALE = 2048  # OpenCV holds bilinear weights as integers, in 1/2048
+
+Picture = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
+WANTED = "a path, the bytes of a file, a binary file object, a PIL image or a uint8 array (height, width, 3)"
+
+# Pillow's warning about large pictures is silenced for the whole process or not at all: one thread at a time.
+_opening = threading.Lock()
+
+
+class Axis(NamedTuple):
+    """One direction of a resize: `source` pixels become `target`; `crop` of these are kept, from `start`."""
+
+    source: int
+    target: int
+    start: int
+    crop: int
+
+
+def axes(recipe: Pictures, height: int, width: int) -> tuple[Axis, Axis]:
+    """The rows and the columns of the recipe's resize, for a picture of this size in pixels."""
+    shorter = min(height, width)
+    return tuple(_axis(recipe, side, shorter) for side in (height, width))
+
+
+def _axis(recipe: Pictures, source: int, shorter: int) -> Axis:
+    # In whole numbers, and still what Tencent's demo does with floats: short of 2^45 pixels no quotient
+    # rounds across an integer, and a size's fraction never changes the whole part of half of the excess.
+    target = source * recipe.shorter_side // shorter
+    return Axis(source, target, (target - recipe.crop) // 2, recipe.crop)
+
+
+def preprocess(pictures: Picture | Sequence[Picture], recipe: Pictures | str) -> np.ndarray:
+    """The network's input, float32 (batch, crop, crop, 3), RGB: (pixels / 255 - mean) / std.
+
+    pictures: whatever read_picture takes (a batch of one), or a list or tuple of such, or a uint8 array
+    (batch, height, width, 3), RGB.
+    recipe: a model's name, or a recipe, `modelzoo.info(name).pictures`.
+
+    Raises UnknownModel; PictureError for no pictures at all, and whatever read_picture raises.
+    """
+    if isinstance(recipe, str):
+        recipe = registry.info(recipe).pictures
+    named = name_pictures(pictures)
+    batch = np.empty((len(named), recipe.crop, recipe.crop, 3), np.float32)
+    levels = _network_values(recipe)
+    for row, (picture, name) in zip(batch, named, strict=True):
+        row[:] = levels[resize_and_crop(_read(picture, name), recipe), range(3)]
+    return batch
+
+
+def name_pictures(pictures: Picture | Sequence[Picture]) -> list[tuple[Picture, str]]:
+    """Each picture with its name in errors: the path, or the place in the list, counted from 1."""
+    is_batch = isinstance(pictures, list | tuple) or (isinstance(pictures, np.ndarray) and pictures.ndim == 4)
+    if not is_batch:
+        return [(pictures, _name(pictures, "The picture"))]
+    if not len(pictures):
+        raise PictureError(f"Wanted at least one picture, got an empty {type(pictures).__name__}.")
+    places = (f"Picture {place} of {len(pictures)}" for place in range(1, len(pictures) + 1))
+    return [(picture, _name(picture, place)) for picture, place in zip(pictures, places, strict=True)]
+
+
+def resize_and_crop(pixels: np.ndarray, recipe: Pictures) -> np.ndarray:
+    """The recipe's central square, uint8 (crop, crop, 3), of a uint8 array (height, width, 3)."""
+    return KERNELS[recipe.kernel](pixels, *axes(recipe, *pixels.shape[:2]))
+
+
+def _network_values(recipe: Pictures) -> np.ndarray:
+    """What each of the 256 levels becomes in each channel, float32 (256, 3); rounded once, at the end."""
+    levels = np.arange(256)[:, None] / 255
+    return ((levels - np.asarray(recipe.mean)) / np.asarray(recipe.std)).astype(np.float32)
+
+
+# Kernels: each computes only the pixels inside the crop, so a 1 x 10000 picture costs what a square costs
+
+
+def opencv_linear(pixels: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
+    """cv2.resize(INTER_LINEAR), uint8 (rows.crop, columns.crop, 3): bilinear, no antialias, edges repeated.
+
+    Pixel centres lie at halves. The integer arithmetic is that of OpenCV's portable code, shift by shift
+    (HResizeLinear and VResizeLinear, https://github.com/opencv/opencv/blob/4.x/modules/imgproc/src/resize.cpp):
+    every level agrees there; processor-specific code in OpenCV may differ by one.
+    """
+    top, down = _linear_positions(rows)
+    left, right = _linear_positions(columns)
+    # OpenCV drops the fraction outside the picture for columns only; rows meet the same row twice.
+    right = np.where((left < 0) | (left >= columns.source - 1), np.float32(0), right)
+    upper = _blend_columns(pixels, np.clip(top, 0, rows.source - 1), left, right)
+    lower = _blend_columns(pixels, np.clip(top + 1, 0, rows.source - 1), left, right)
+    upper_weight, lower_weight = (weight[:, None, None] for weight in _linear_weights(down))
+    blended = ((upper >> 4) * upper_weight >> 16) + ((lower >> 4) * lower_weight >> 16)
+    return ((blended + 2) >> 2).astype(np.uint8)
+
+
+def _linear_positions(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """For each kept pixel, the source pixel at or before its centre (maybe -1), and the fraction beyond."""
+    kept = np.arange(axis.start, axis.start + axis.crop)
+    centres = ((kept + 0.5) * (axis.source / axis.target) - 0.5).astype(np.float32)  # float32 as in OpenCV
+    before = np.floor(centres)
+    return before.astype(np.int64), centres - before
+
+
+def _linear_weights(fraction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    one, scale = np.float32(1), np.float32(LINEAR_SCALE)
+    return np.rint((one - fraction) * scale).astype(np.int32), np.rint(fraction * scale).astype(np.int32)
+
+
+def _blend_columns(pixels: np.ndarray, rows: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The given rows, resized in their direction, int32 in 1/2048 level."""
+    last = pixels.shape[1] - 1
+    left_weight, right_weight = (weight[:, None] for weight in _linear_weights(right))
+    before = pixels[np.ix_(rows, np.clip(left, 0, last))]
+    after = pixels[np.ix_(rows, np.clip(left + 1, 0, last))]
+    return before * left_weight + after * right_weight
+
+
+def pillow_bicubic(pixels: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
+    """Pillow's antialiased bicubic resize, uint8 (rows.crop, columns.crop, 3).
+
+    Pillow holds the crop's edges in float32, so a level may differ by one from resizing all before cropping.
+    """
+    top, bottom = _source_span(rows)
+    left, right = _source_span(columns)
+    size = (columns.crop, rows.crop)
+    resized = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, (left, top, right, bottom))
+    return np.asarray(resized)
+
+
+def _source_span(axis: Axis) -> tuple[float, float]:
+    return tuple(edge * axis.source / axis.target for edge in (axis.start, axis.start + axis.crop))
+
+
+KERNELS: dict[str, Callable[[np.ndarray, Axis, Axis], np.ndarray]] = {
+    "opencv_linear": opencv_linear,
+    "pillow_bicubic": pillow_bicubic,
+}
+
+
+# Reading
+
+
+def read_picture(picture: Picture) -> np.ndarray:
+    """The pixels as a person sees them, uint8 (height, width, 3), RGB.
+
+    picture: a path, the bytes of a file, a binary file object (read from its start), a PIL image (its current
+    frame), or a uint8 array (height, width, 3) in RGB, which comes back as it is.
+
+    The EXIF orientation is applied, as cv2.imread does (mx.image.imread, GluonCV's reader, does not). Of an
+    animated file the first frame is read. Other modes become RGB as in both of these readers: alpha is
+    dropped, not blended; a palette is looked up; grey is repeated; 16 bits keep their high byte (mode I
+    counts as 16 bits). CMYK, YCbCr, LAB and HSV go through Pillow's conversion.
+
+    Raises PictureError, with the picture's name and the reason, for what is no picture or exceeds MAX_PIXELS.
+    """
+    return _read(picture, _name(picture, "The picture"))
+
+
+def _name(picture: Picture, otherwise: str) -> str:
+    return str(picture) if isinstance(picture, str | os.PathLike) else otherwise
+
+
+def _read(picture: Picture, name: str) -> np.ndarray:
+    if isinstance(picture, np.ndarray):
+        return _checked_array(picture, name)
+    if isinstance(picture, Image.Image):
+        return _decode(picture, name)
+    if isinstance(picture, str | os.PathLike):
+        return _read_path(picture, name)
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return _read_file(io.BytesIO(picture), name)
+    if hasattr(picture, "read"):
+        return _read_file(_seekable(picture, name), name)
+    raise PictureError(f"{name} is of type {type(picture).__name__}; wanted {WANTED}.")
+
+
+def _checked_array(pixels: np.ndarray, name: str) -> np.ndarray:
+    if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3:
+        if not pixels.size:
+            raise PictureError(f"{name} has no pixels: its shape is {pixels.shape}.")
+        return pixels
+    hints = "".join(_array_hints(pixels))
+    raise PictureError(
+        f"{name} is an array of {pixels.dtype} {pixels.shape}; wanted uint8 (height, width, 3), RGB.{hints}"
+    )
+
+
+def _array_hints(pixels: np.ndarray) -> Iterator[str]:
+    if np.issubdtype(pixels.dtype, np.floating):
+        yield " If its values are 0 to 1: (array * 255).round().astype('uint8')."
+    if pixels.ndim == 2:
+        yield " For grey: np.stack([array] * 3, axis=-1)."
+    elif pixels.ndim == 3 and pixels.shape[2] == 4:
+        yield " To drop alpha: array[..., :3]."
+    elif pixels.ndim == 3 and pixels.shape[0] == 3:
+        yield " For channels first: array.transpose(1, 2, 0)."
+    elif pixels.ndim == 4:
+        yield " Give a batch to preprocess(), which takes (batch, height, width, 3)."
+
+
+def _read_path(path: str | os.PathLike, name: str) -> np.ndarray:
+    if os.path.isdir(path):  # asked first, because Windows would report a lack of permission
+        raise PictureError(f"{name} is a folder; wanted a picture file.")
+    try:
+        with open(path, "rb") as file:
+            return _read_file(_seekable(file, name), name)
+    except PictureError:
+        raise
+    except FileNotFoundError as error:
+        hint = " Addresses are not opened: download it first." if "://" in name else ""
+        raise PictureError(f"No such file: {name}.{hint}") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise PictureError(f"{name} cannot be opened ({error}).") from error
+
+
+def _seekable(file: BinaryIO, name: str) -> BinaryIO:
+    """The file, or for a pipe or a network stream a copy of what it held."""
+    if hasattr(file, "seekable") and file.seekable():
+        return file
+    content = file.read()
+    if not isinstance(content, bytes):
+        raise PictureError(f"{name} is a file opened as text; open it with mode 'rb'.")
+    return io.BytesIO(content)
+
+
+def _read_file(file: BinaryIO, name: str) -> np.ndarray:
+    file.seek(0)
+    try:
+        first = file.read(1)
+    except UnicodeDecodeError:
+        first = ""
+    if isinstance(first, str):
+        raise PictureError(f"{name} is a file opened as text; open it with mode 'rb'.")
+    if not first:
+        raise PictureError(f"{name} is an empty file.")
+    with _open_image(file, name) as image:
+        return _decode(image, name)
+
+
+def _open_image(file: BinaryIO, name: str) -> Image.Image:
+    """The picture with its header read and nothing decoded."""
+    try:
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the limit here
+            return Image.open(file)
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{name} is not a picture that Pillow can read.") from error
+    except Image.DecompressionBombError as error:
+        raise PictureError(_too_large(name, str(error))) from error
+    except Exception as error:
+        raise _damaged(name, error) from error
+
+
+def _decode(image: Image.Image, name: str) -> np.ndarray:
+    width, height = image.size
+    if not width or not height:
+        raise PictureError(f"{name} has no pixels: it is {width} x {height}.")
+    if width * height > MAX_PIXELS:
+        raise PictureError(_too_large(name, f"{width} x {height}"))
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _damaged(name, error) from error
+    return _upright(_rgb(image, name), _orientation(image))
+
+
+def _too_large(name: str, size: str) -> str:
+    return f"{name} is too large ({size}); the limit is {MAX_PIXELS} pixels, against decompression bombs."
+
+
+def _damaged(name: str, error: Exception) -> PictureError:
+    """For whatever a decoder raises: on damaged files Pillow's raise nearly every built-in error."""
+    return PictureError(f"{name} is cut short or damaged ({error}).")
+
+
+def _rgb(image: Image.Image, name: str) -> np.ndarray:
+    """uint8 (height, width, 3) from a decoded picture of any mode that has 8 or 16 bits; see read_picture."""
+    if image.mode == "F":
+        raise PictureError(
+            f"{name} has floating-point pixels (mode F) of unknown range; wanted 8 or 16 bits."
+        )
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return np.stack([_high_byte(np.asarray(image), name)] * 3, axis=-1)
+    if image.mode == "La":  # Pillow converts premultiplied grey to LA only
+        image = image.convert("LA")
+    if image.mode in ("P", "PA"):  # straight to RGB, Pillow would warn that a palette's alpha gets lost
+        return np.ascontiguousarray(np.asarray(image.convert("RGBA"))[..., :3])
+    return np.array(image.convert("RGB"))  # a copy, as asarray would give a read-only one
+
+
+def _high_byte(grey: np.ndarray, name: str) -> np.ndarray:
+    if grey.min() < 0 or grey.max() > 65535:
+        raise PictureError(f"{name} has levels {grey.min()} to {grey.max()} (mode I); wanted 0 to 65535.")
+    return (grey >> 8).astype(np.uint8)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception:  # damaged EXIF says nothing, and the pixels are whole: cv2.imread goes on, too
+        return 1
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """The pixels turned as EXIF's orientation asks; 1 and numbers unknown to EXIF change nothing."""
+    if orientation in (5, 6, 7, 8):  # these four swap height and width
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)

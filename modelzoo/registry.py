@@ -1,0 +1,301 @@
+"""The list of models: registry.json read into frozen dataclasses; what is malformed is refused by name.
+
+Nothing here imports more than the standard library, so that listing models costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import json
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+from modelzoo.errors import RegistryError, UnknownModel
+
+KEY = re.compile(r"[a-z0-9_.]+\.[a-z0-9]+")  # name.tag; the tag has no dot
+HEX = re.compile(r"[0-9a-f]+")
+NEAREST = 3  # names offered for an unknown one
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Which network: a variant of a family, and the shape and activation of its output."""
+
+    family: str
+    variant: str
+    input_shape: tuple[int, int, int]  # height, width, channels that it was trained at
+    classes: int
+    activation: str | None  # what turns the logits into the published probabilities
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The recipe by which a picture becomes the network's input: all the facts that decide a pixel."""
+
+    shorter_side: int  # pixels; the shorter side is resized to this, the longer one in ratio, truncated
+    crop: int  # pixels; the side of the central square that is kept
+    kernel: Literal["opencv_linear", "pillow_bicubic"]
+    mean: tuple[float, float, float]  # red, green, blue, of pixels scaled to [0, 1]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class HostedFile:
+    """One of our converted weight files on a static host."""
+
+    url: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """A checksum that the upstream published, of the file itself or of the member inside the archive."""
+
+    algorithm: Literal["md5", "sha1", "sha256", "sha384", "sha512"]
+    value: str
+    of: Literal["file", "member"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The upstream's own file, which conversion turns into ours."""
+
+    converter: str
+    format: str
+    urls: tuple[str, ...]  # in the order in which they are tried
+    checksums: tuple[Checksum, ...] = ()
+    bytes: int | None = None
+    member: str | None = None  # path or pattern inside the archive
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measured quality, who measured it and on what."""
+
+    name: str
+    value: float
+    dataset: str
+    measured_by: str
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Licences:
+    """SPDX identifiers where there is one; None where the upstream states nothing."""
+
+    code: str | None
+    weights: str | None
+    data: str | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """All that is known of one model. `key` is its name.tag."""
+
+    key: str
+    graph: Graph
+    pictures: Pictures
+    labels: str
+    parameters: int
+    licences: Licences
+    paper: str | None
+    weights: tuple[HostedFile, ...] = ()
+    source: Source | None = None
+    metrics: tuple[Metric, ...] = ()
+    note: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition(".")[0]
+
+    @property
+    def tag(self) -> str:
+        return self.key.rpartition(".")[2]
+
+    def metric(self, name: str) -> float | None:
+        """The first metric of this name, or None: unknown."""
+        return next((metric.value for metric in self.metrics if metric.name == name), None)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Entries by key, and the default tag of every name that has more than one."""
+
+    entries: Mapping[str, Entry]
+    defaults: Mapping[str, str]
+
+    def find(self, name: str) -> Entry:
+        """The entry of `name.tag`, or of a bare name's default tag; raises UnknownModel."""
+        if name in self.entries:
+            return self.entries[name]
+        keys = [key for key, entry in self.entries.items() if entry.name == name]
+        if name in self.defaults:
+            return self.entries[f"{name}.{self.defaults[name]}"]
+        if len(keys) == 1:
+            return self.entries[keys[0]]
+        if keys:
+            raise UnknownModel(f"{name!r} is ambiguous: say which of {', '.join(keys)} you want.")
+        known = {entry.name for entry in self.entries.values()} | set(self.entries)
+        nearest = difflib.get_close_matches(str(name), sorted(known), n=NEAREST, cutoff=0)
+        raise UnknownModel(
+            f"There is no model {name!r}; the nearest names are {', '.join(nearest)}. "
+            "`modelzoo list` shows all."
+        )
+
+
+@cache
+def packaged() -> Registry:
+    """The registry that comes with the package."""
+    return parse((resources.files("modelzoo") / "registry.json").read_text("utf-8"))
+
+
+def info(name: str) -> Entry:
+    """The registry entry of a model; raises UnknownModel with the three nearest names."""
+    return packaged().find(name)
+
+
+def list_models(
+    pattern: str = "*",
+    *,
+    tag: str | None = None,
+    labels: str | None = None,
+    max_parameters: int | None = None,
+) -> list[str]:
+    """The keys of the models that fit, sorted; `pattern` is a shell pattern on the name or the key."""
+    return sorted(
+        key
+        for key, entry in packaged().entries.items()
+        if (fnmatch.fnmatchcase(entry.name, pattern) or fnmatch.fnmatchcase(key, pattern))
+        and tag in (None, entry.tag)
+        and labels in (None, entry.labels)
+        and (max_parameters is None or entry.parameters <= max_parameters)
+    )
+
+
+def parse(text: str) -> Registry:
+    """A registry from its JSON text; raises RegistryError that names the entry and the field."""
+    try:
+        document = json.loads(text, object_pairs_hook=_without_duplicates)
+    except json.JSONDecodeError as error:
+        raise RegistryError(f"The registry is not valid JSON: {error}.") from error
+    _check_keys("The registry", document, required={"pictures", "models"}, optional={"defaults"})
+    recipes = {name: _recipe(name, value) for name, value in document["pictures"].items()}
+    entries = {key: _entry(key, value, recipes) for key, value in document["models"].items()}
+    defaults = document.get("defaults", {})
+    for name, tag in defaults.items():
+        if f"{name}.{tag}" not in entries:
+            raise RegistryError(f"defaults: {name!r} points to {name}.{tag}, which is not among the models.")
+    return Registry(types.MappingProxyType(entries), types.MappingProxyType(defaults))
+
+
+def _recipe(name: str, value: Any) -> Pictures:
+    recipe = _build(Pictures, value, f"pictures {name!r}")
+    if not 0 < recipe.crop <= recipe.shorter_side:
+        raise RegistryError(
+            f"pictures {name!r}: crop is {recipe.crop}; wanted 1 to {recipe.shorter_side}, the shorter side."
+        )
+    if min(recipe.std) <= 0:
+        raise RegistryError(f"pictures {name!r}: std is {recipe.std}; wanted numbers above 0.")
+    return recipe
+
+
+def _entry(key: str, value: Any, recipes: Mapping[str, Pictures]) -> Entry:
+    if not KEY.fullmatch(key):
+        raise RegistryError(f"Entry {key!r}: a key is name.tag in lower case, like resnet50_v1d.gluon.")
+    if not isinstance(value, dict):
+        raise RegistryError(f"Entry {key!r}: expected an object, got {value!r}.")
+    recipe = value.get("pictures")
+    if recipe not in recipes:
+        raise RegistryError(f"Entry {key!r}: pictures is {recipe!r}; there are {', '.join(recipes)}.")
+    entry = _build(Entry, value | {"key": key, "pictures": recipes[recipe]}, f"Entry {key!r}")
+    _check_values(entry)
+    return entry
+
+
+def _check_values(entry: Entry) -> None:
+    def refuse(field: str, value: object, wanted: str) -> None:
+        raise RegistryError(f"Entry {entry.key!r}: {field} is {value!r}; wanted {wanted}.")
+
+    if entry.parameters <= 0:
+        refuse("parameters", entry.parameters, "a positive count")
+    if entry.graph.classes <= 0:
+        refuse("graph.classes", entry.graph.classes, "a positive count")
+    urls = [file.url for file in entry.weights] + list(entry.source.urls if entry.source else ())
+    for url in urls:
+        if not url.startswith("https://"):
+            refuse("url", url, "an https address")
+    sums = [("sha256", file.sha256) for file in entry.weights]
+    sums += [(sum_.algorithm, sum_.value) for sum_ in (entry.source.checksums if entry.source else ())]
+    for algorithm, value in sums:
+        digits = {"md5": 32, "sha1": 40, "sha256": 64, "sha384": 96, "sha512": 128}[algorithm]
+        if len(value) != digits or not HEX.fullmatch(value):
+            refuse(algorithm, value, f"{digits} lower-case hexadecimal digits")
+
+
+def _build(kind: type, value: Any, where: str) -> Any:
+    """A dataclass from a JSON value, each field checked against its annotation."""
+    if not isinstance(value, dict):
+        raise RegistryError(f"{where}: expected an object, got {value!r}.")
+    names = {field.name for field in fields(kind)}
+    required = {field.name for field in fields(kind) if field.default is MISSING}
+    _check_keys(where, value, required, optional=names - required)
+    hints = _hints(kind)
+    return kind(**{name: _coerce(hints[name], item, f"{where}: {name}") for name, item in value.items()})
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _coerce(hint: Any, value: Any, where: str) -> Any:
+    """`value` as the annotation `hint` wants it; JSON has no tuples and no dataclasses."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if is_dataclass(hint):
+        return value if isinstance(value, hint) else _build(hint, value, where)
+    if origin is types.UnionType:  # always "something | None" here
+        return None if value is None else _coerce(arguments[0], value, where)
+    if origin is tuple and isinstance(value, list):
+        if arguments[-1] is Ellipsis:
+            return tuple(_coerce(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        if len(value) == len(arguments):
+            return tuple(_coerce(*pair, where) for pair in zip(arguments, value, strict=True))
+    if origin is Literal and value in arguments:
+        return value
+    if hint is float and type(value) is int:
+        return float(value)
+    if origin is None and type(value) is hint:
+        return value
+    raise RegistryError(f"{where}: expected {_describe(hint)}, got {value!r}.")
+
+
+def _describe(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+
+
+def _check_keys(where: str, value: Any, required: Iterable[str], optional: Iterable[str]) -> None:
+    if not isinstance(value, dict):
+        raise RegistryError(f"{where}: expected an object, got {value!r}.")
+    required, optional = set(required), set(optional)
+    if missing := sorted(required - value.keys()):
+        raise RegistryError(f"{where}: the field {missing[0]!r} is missing.")
+    if unknown := sorted(value.keys() - required - optional):
+        known = difflib.get_close_matches(unknown[0], required | optional, n=1)
+        hint = f" Is it {known[0]!r}?" if known else ""
+        raise RegistryError(f"{where}: there is no field {unknown[0]!r}.{hint}")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+        raise RegistryError(f"The registry has {twice!r} twice in one object.")
+    return result

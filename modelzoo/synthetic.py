@@ -1,0 +1,49 @@
+"""Synthetic weights: a deterministic rule from a weight's path to its values, for proofs and tests.
+
+The rule: the raw 64-bit words of NumPy's Philox generator, keyed by the first 16 bytes of the
+SHA-256 of the path, give uniform numbers in [0, 1) by their upper 24 bits; these are stretched to a
+range that depends on the kind of weight alone. The words are the same on every platform and NumPy
+version, and the arithmetic is float32, so the weights are the same to the last bit everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+
+# Ranges in which residual networks of up to 152 layers keep their activations of order 1, and in
+# which no batch norm is close to doing nothing.
+RANGES = {
+    "gamma": (0.3, 0.8),
+    "beta": (-0.2, 0.2),
+    "moving_mean": (-0.2, 0.2),
+    "moving_variance": (0.5, 1.5),
+    "bias": (-0.1, 0.1),
+    "noise": (-math.sqrt(3), math.sqrt(3)),
+}
+
+
+def array(path: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The synthetic weight of this path, float32 of `shape`. Kernels keep the variance after a ReLU."""
+    low, high = _range(path.rpartition("/")[2], shape)
+    key = int.from_bytes(hashlib.sha256(path.encode()).digest()[:16], "little")
+    words = np.random.Philox(key=key).random_raw(math.prod(shape))
+    uniform = (words >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
+    return (np.float32(low) + np.float32(high - low) * uniform).reshape(shape)
+
+
+def _range(kind: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    if kind in RANGES:
+        return RANGES[kind]
+    if kind != "kernel":
+        raise ValueError(f"There is no synthetic rule for a weight called {kind!r}.")
+    fan_in = math.prod(shape[:-1])
+    bound = math.sqrt(3 * 2 / fan_in)  # a uniform distribution of variance 2 / fan_in
+    return -bound, bound
+
+
+def images(height: int, width: int) -> np.ndarray:
+    """A batch of one noise picture, float32 (1, height, width, 3), of variance 1, for the same proofs."""
+    return array(f"images_{height}x{width}/noise", (1, height, width, 3))

@@ -1,0 +1,153 @@
+"""Our weight files: HDF5 <-> {"layer/weight": array}, and their strict assignment to a model.
+
+A file holds one dataset per weight, `layer/weight`, and Keras' legacy attributes `layer_names` and
+`weight_names`, so that every Keras since 2.0 also reads it with `load_weights(path, by_name=True)`.
+The root attribute `modelzoo` is the receipt: JSON that says which model this is and what it was
+made from. Equal contents give equal bytes: no dates, no random names. One file serves with and
+without the head.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from modelzoo import synthetic
+from modelzoo.errors import WeightsMismatch
+from modelzoo.files import appearing
+
+RECEIPT = "modelzoo"  # the root attribute that holds the receipt
+HEAD = "logits"  # the layer that a model without top, or with other classes, does not take
+SHOWN = 5  # names of each kind in an error
+# Keras reads a file without these as one of Keras 1 and rearranges its kernels.
+KERAS_LAYOUT = {"keras_version": "2.0.0", "backend": "tensorflow"}
+
+
+def write(target: Path, arrays: Iterable[tuple[str, np.ndarray]], receipt: Mapping[str, Any]) -> None:
+    """Writes the weights, in the order of the model's layers, one at a time; `target` appears when whole."""
+    with appearing(target) as temporary, h5py.File(temporary, "w") as file:
+        layers: dict[str, list[str]] = {}
+        for path, array in arrays:
+            layer, _, name = path.rpartition("/")
+            file.create_dataset(path, data=array, track_times=False)
+            layers.setdefault(layer, []).append(name)
+        for attribute, value in KERAS_LAYOUT.items():
+            file.attrs[attribute] = np.bytes_(value)
+        file.attrs["layer_names"] = np.array(list(layers), "S")
+        for layer, names in layers.items():
+            file[layer].attrs["weight_names"] = np.array(names, "S")
+        file.attrs[RECEIPT] = json.dumps(receipt, sort_keys=True)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the file is HDF5 with our receipt."""
+    if not (path.is_file() and h5py.is_hdf5(path)):
+        return False
+    with h5py.File(path, "r") as file:
+        return RECEIPT in file.attrs
+
+
+def receipt(path: Path) -> dict[str, Any]:
+    """What the file says of itself; raises WeightsMismatch if it is none of ours."""
+    with _open(path) as file:
+        return json.loads(file.attrs[RECEIPT])
+
+
+def read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """The file's weights, one at a time, in the stored dtype."""
+    with _open(path) as file:
+        for name in _names(file):
+            yield name, file[name][()]
+
+
+def shapes(model) -> dict[str, tuple[int, ...]]:
+    """The shape of each weight of a Keras model by `layer/weight`, in the order of the layers."""
+    return {path: tuple(variable.shape) for path, variable in _variables(model)}
+
+
+def assign(model, path: Path, *, fresh_head: bool = False) -> None:
+    """Sets every weight of the model from one of our files.
+
+    Nothing may be missing and nothing left over, except the head: of a model without one, or with
+    a `fresh_head`, which keeps its own. The model is unchanged if WeightsMismatch is raised.
+    """
+    variables = {
+        name: variable for name, variable in _variables(model) if not (fresh_head and _in_head(name))
+    }
+    with _open(path) as file:
+        _check(file, {name: tuple(variable.shape) for name, variable in variables.items()})
+        for name, variable in variables.items():
+            variable.assign(file[name][()])
+
+
+def assign_synthetic(model, *, fresh_head: bool = False) -> None:
+    """Sets every weight of the model, but not a `fresh_head`, by the rule of synthetic.py."""
+    for path, variable in _variables(model):
+        if not (fresh_head and _in_head(path)):
+            variable.assign(synthetic.array(path, tuple(variable.shape)))
+
+
+def check(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises WeightsMismatch unless the file has exactly the wanted weights; a head may be left over."""
+    with _open(path) as file:
+        _check(file, wanted)
+
+
+def _variables(model) -> Iterator[tuple[str, Any]]:
+    for layer in model.layers:
+        for variable in layer.weights:
+            yield f"{layer.name}/{variable.name}", variable
+
+
+def _in_head(name: str) -> bool:
+    return name.startswith(f"{HEAD}/")
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise WeightsMismatch(f"{path} is not an HDF5 file that can be read.") from error
+    if RECEIPT not in file.attrs:
+        file.close()
+        raise WeightsMismatch(f"{path} is not one of our weight files: its {RECEIPT!r} attribute is missing.")
+    return file
+
+
+def _names(file: h5py.File) -> list[str]:
+    return [
+        f"{layer.decode()}/{name.decode()}"
+        for layer in file.attrs["layer_names"]
+        for name in file[layer].attrs["weight_names"]
+    ]
+
+
+def _check(file: h5py.File, wanted: Mapping[str, tuple[int, ...]]) -> None:
+    headless = not any(_in_head(name) for name in wanted)
+    given = {name for name in _names(file) if not (headless and _in_head(name))}
+    differences = [
+        f"{verb} {_some(names)}"
+        for verb, names in (("lacks", wanted.keys() - given), ("has beyond the model", given - wanted.keys()))
+        if names
+    ]
+    differences += [
+        f"has {name} of shape {file[name].shape} where {shape} is wanted"
+        for name, shape in wanted.items()
+        if name in given and file[name].shape != tuple(shape)
+    ][:1]
+    if differences:
+        owner = json.loads(file.attrs[RECEIPT]).get("model", "an unnamed model")
+        raise WeightsMismatch(
+            f"{file.filename} holds the weights of {owner}, which do not fit this model: "
+            f"it {' and '.join(differences)}."
+        )
+
+
+def _some(names: set[str]) -> str:
+    shown = ", ".join(sorted(names)[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

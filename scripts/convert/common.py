@@ -1,0 +1,105 @@
+"""What the conversion scripts share: an upstream checkpoint, the original program and our network, compared.
+
+Each script does one of two things for each model:
+
+- without --checkpoint: the synthetic weights are poured into the original program through the inverse
+  name map; the original writes a checkpoint in its own format, loads it, and its outputs become
+  tests/goldens/MODEL.npz. Our converter must get the same arrays back from that checkpoint.
+- with --checkpoint: the upstream's file is converted, both programs run on it, and OUTPUT/MODEL.h5 is
+  written with a receipt that states how closely they agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from modelzoo import conversion, registry, synthetic, weights
+from modelzoo.registry import Entry
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+from tests import parity  # noqa: E402
+
+Command = Callable[[argparse.Namespace, Entry, Path, Path, Path], list[str]]
+
+
+def main(description: str, converter: str, checkpoint_name: str, command: Command, options=()) -> None:
+    """`command` gives the original's command line for an entry, checkpoint, inputs and outputs."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("models", nargs="*", help=f"registry names; default: all of {converter}")
+    parser.add_argument("--python", required=True, help="interpreter of the original's environment")
+    parser.add_argument("--checkpoint", type=Path, help="the upstream's file of the one model named")
+    parser.add_argument("--output", type=Path, help="folder for the converted file, with --checkpoint")
+    for option, help_ in options:
+        parser.add_argument(option, required=True, help=help_)
+    arguments = parser.parse_args()
+    if arguments.checkpoint and (len(arguments.models) != 1 or not arguments.output):
+        parser.error("--checkpoint goes with one model and --output")
+
+    entries = [registry.info(name) for name in arguments.models or registry.list_models()]
+    print(parity.HEADER)
+    for entry in entries:
+        if (entry.source and entry.source.converter) != converter and not _is_graph_only(entry, converter):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            _prove(entry, converter, Path(folder), checkpoint_name, command, arguments)
+
+
+def _is_graph_only(entry: Entry, converter: str) -> bool:
+    """Tencent's ResNet-50 and -152: the program has them, no file was published."""
+    return entry.source is None and entry.tag == converter
+
+
+def _prove(entry: Entry, converter: str, folder: Path, checkpoint_name, command, arguments) -> None:
+    inputs, outputs = folder / "inputs.npz", folder / "outputs.npz"
+    np.savez(inputs, **{name: synthetic.images(*size) for name, size in parity.INPUTS.items()})
+    checkpoint = arguments.checkpoint or folder / checkpoint_name
+    line = command(arguments, entry, checkpoint, inputs, outputs)
+    if not arguments.checkpoint:
+        arrays = _upstream_arrays(entry, converter)
+        np.savez(folder / "weights.npz", **arrays)
+        line += ["--weights", str(folder / "weights.npz")]
+    subprocess.run(line, check=True, stdout=subprocess.DEVNULL, stderr=None)
+    original = dict(np.load(outputs))
+    if arguments.checkpoint:
+        _publish(entry, checkpoint, original, arguments.output)
+        return
+    parity.write_golden(entry.key, original)
+    if entry.source:
+        for written in sorted(folder.glob("checkpoint*.params")) or [checkpoint]:
+            _check_round_trip(entry, written, folder / "converted.h5")
+    print(parity.row(entry, parity.compare(entry, parity.read_golden(entry.key))), flush=True)
+
+
+def _upstream_arrays(entry: Entry, converter: str) -> dict[str, np.ndarray]:
+    """The synthetic weights under the upstream's names and in its layout."""
+    family = import_module(f"modelzoo.conversion.{converter}")
+    name_of = family.naming(entry.graph.variant)
+    return {
+        name_of(path): family.to_upstream(path, synthetic.array(path, shape))
+        for path, shape in conversion.weight_shapes(entry).items()
+    }
+
+
+def _check_round_trip(entry: Entry, checkpoint: Path, target: Path) -> None:
+    """The original's own checkpoint must convert to the very arrays that were poured in."""
+    conversion.convert(entry, checkpoint, target)
+    for path, array in weights.read(target):
+        if not np.array_equal(array, synthetic.array(path, array.shape)):
+            raise SystemExit(f"{entry.key}: {path} came back from {checkpoint.name} with other values.")
+
+
+def _publish(entry: Entry, checkpoint: Path, original: dict[str, np.ndarray], output: Path) -> None:
+    target = output / f"{entry.key}.h5"
+    conversion.convert(entry, checkpoint, target, official=True)
+    figures = parity.compare(entry, parity.golden(original), weights=target)
+    conversion.convert(entry, checkpoint, target, official=True, parity=figures)
+    print(parity.row(entry, figures), target, flush=True)

@@ -1,0 +1,135 @@
+"""Trains the bundled model, resnet9_cifar10.modelzoo, and measures it on the test pictures.
+
+    python scripts/train/cifar10.py OUT_FOLDER [--data cifar10_jpeg.npz] [--epochs 28]
+
+Without --data it takes keras.datasets.cifar10. A stopped run continues where its last epoch ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image
+
+from modelzoo.architectures import build
+
+MEAN = np.array([0.4914, 0.4822, 0.4465], np.float32)  # of the training pictures, in [0, 1]
+STD = np.array([0.2470, 0.2435, 0.2616], np.float32)
+CROP_MARGIN = 4  # pixels
+BATCH = 256
+PEAK_LEARNING_RATE = 0.2
+WARMUP = 0.15  # of all steps
+WEIGHT_DECAY = 5e-3  # decoupled: with momentum 0.9, an L2 penalty of 5e-4
+LABEL_SMOOTHING = 0.1
+SEED = 2026
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where the checkpoint and the result go")
+    parser.add_argument("--data", type=Path, help="an .npz of JPEG bytes; default: keras.datasets.cifar10")
+    parser.add_argument("--epochs", type=int, default=28)
+    parser.add_argument("--dtype", default="mixed_bfloat16", help="training dtype policy")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+
+    keras.utils.set_random_seed(SEED)
+    train, test = read_pictures(arguments.data)
+    model = network(arguments.dtype)
+    steps = arguments.epochs * math.ceil(len(train[0]) / BATCH)
+    warmup = round(WARMUP * steps)
+    optimizer = keras.optimizers.SGD(
+        keras.optimizers.schedules.CosineDecay(
+            1e-3, steps - warmup, warmup_target=PEAK_LEARNING_RATE, warmup_steps=warmup
+        ),
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=WEIGHT_DECAY,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    model.compile(
+        optimizer,
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING),
+        metrics=["accuracy"],
+    )
+    model.fit(
+        AugmentedPictures(*train),
+        epochs=arguments.epochs,
+        verbose=2,
+        callbacks=[keras.callbacks.BackupAndRestore(arguments.folder / "checkpoint", delete_checkpoint=False)],
+    )
+    save(model, test, arguments)
+
+
+def network(dtype: str | None) -> keras.Model:
+    return build("resnet", "9", input_shape=(32, 32, 3), classes=10, dtype=dtype)
+
+
+class AugmentedPictures(keras.utils.PyDataset):
+    """Batches of shuffled, randomly cropped and mirrored pictures, with one-hot labels."""
+
+    def __init__(self, pictures: np.ndarray, labels: np.ndarray):
+        super().__init__()
+        margin = [(0, 0), (CROP_MARGIN, CROP_MARGIN), (CROP_MARGIN, CROP_MARGIN), (0, 0)]
+        self.padded = np.pad(normalise(pictures), margin, mode="reflect")
+        self.labels = np.eye(10, dtype=np.float32)[labels]
+        self.random = np.random.default_rng()
+        self.on_epoch_end()
+
+    def on_epoch_end(self) -> None:
+        self.order = self.random.permutation(len(self.padded))
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.padded) / BATCH)
+
+    def __getitem__(self, index: int):
+        chosen = self.order[index * BATCH : (index + 1) * BATCH]
+        windows = np.lib.stride_tricks.sliding_window_view(self.padded, (32, 32), axis=(1, 2))
+        top, left = self.random.integers(0, 2 * CROP_MARGIN + 1, (2, len(chosen)))
+        batch = np.moveaxis(windows[chosen, top, left], 1, -1)
+        mirrored = self.random.random(len(chosen)) < 0.5
+        batch[mirrored] = batch[mirrored, :, ::-1]
+        return batch, self.labels[chosen]
+
+
+def normalise(pictures: np.ndarray) -> np.ndarray:
+    return (pictures.astype(np.float32) / 255 - MEAN) / STD
+
+
+def read_pictures(path: Path | None):
+    """(pictures, labels) for training and for testing: uint8 (N, 32, 32, 3) and integers (N,)."""
+    if path is None:
+        train, test = keras.datasets.cifar10.load_data()
+        return (train[0], train[1].ravel()), (test[0], test[1].ravel())
+    with np.load(path) as data:
+        return tuple(
+            (decode(data[f"{part}_jpeg"], data[f"{part}_offsets"]), data[f"{part}_labels"])
+            for part in ("train", "test")
+        )
+
+
+def decode(stream: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    jpegs = (stream[start:end].tobytes() for start, end in zip(offsets[:-1], offsets[1:], strict=True))
+    return np.stack([np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs])
+
+
+def save(model: keras.Model, test, arguments: argparse.Namespace) -> None:
+    """Rounds the weights to float16, measures the float32 network on them, and writes both."""
+    final = network("float32")
+    final.set_weights([np.asarray(w).astype(np.float16).astype(np.float32) for w in model.get_weights()])
+    right = final.predict(normalise(test[0]), batch_size=500, verbose=0).argmax(-1) == test[1]
+    result = {"epochs": arguments.epochs, "data": arguments.data and arguments.data.name,
+              "pictures": len(right), "accuracy": float(right.mean())}
+    (arguments.folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    np.savez(arguments.folder / "weights.npz", **{v.path: np.asarray(v.value) for v in final.weights})
+    print(f"accuracy on {len(right)} test pictures: {right.mean():.2%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""What every test shares: an empty cache, no network beyond this machine, and files made once."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+CAT = ROOT / "examples" / "cat.jpg"
+LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache of the test's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("MODELZOO_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    """Addresses beyond this machine cannot be reached, as on an aeroplane."""
+    connect, lookup = socket.socket.connect, socket.getaddrinfo
+
+    def local_connect(self, address):
+        if isinstance(address, tuple) and address[0] not in LOCAL:
+            raise OSError(f"the tests have no network: {address}")
+        return connect(self, address)
+
+    def local_lookup(host, *arguments, **options):
+        if host not in LOCAL:
+            raise socket.gaierror(f"the tests have no network: {host}")
+        return lookup(host, *arguments, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", local_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", local_lookup)
+
+
+@pytest.fixture(scope="session")
+def resnet18_file(tmp_path_factory) -> Path:
+    """One of our weight files: resnet18_v1b.gluon with synthetic weights."""
+    from modelzoo import conversion, registry, synthetic, weights
+
+    path = tmp_path_factory.mktemp("files") / "resnet18_v1b.gluon.h5"
+    shapes = conversion.weight_shapes(registry.info("resnet18_v1b"))
+    weights.write(path, ((name, synthetic.array(name, shape)) for name, shape in shapes.items()),
+                  {"model": "resnet18_v1b.gluon"})
+    return path

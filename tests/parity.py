@@ -1,0 +1,135 @@
+"""Our networks against the original programs' outputs, with the same synthetic weights.
+
+    python -m tests.parity            # prints the whole table
+    python -m tests.parity resnet50_v1d
+
+The goldens under tests/goldens/ were written by scripts/convert/, which ran the originals: all logits,
+and of each feature map the norm and SAMPLES values at even distances.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import modelzoo
+from modelzoo import synthetic
+from modelzoo.registry import Entry
+
+GOLDENS = Path(__file__).parent / "goldens"
+INPUTS = {"noise_224x224": (224, 224), "noise_97x131": (97, 131)}  # height, width; odd sides find padding
+SAMPLES = 1024
+LIMIT = 2e-6  # of the relative L2 error, for float32; gluon2TF promised 1e-5
+ORIGINALS = {
+    "tencent": "tencent-ml-images models/resnet.py, TF 2.21",
+    "gluon": "gluoncv 0.10.5 on mxnet 1.9.1",
+}
+MAPS = ("C2", "C3", "C4", "C5")
+HEADER = f"{'model':<36} {'original program':<44} {'std':>7} {'logits':>8} {'C2..C4':>8} {'C5':>8}  argmax"
+
+
+def golden(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a golden keeps of the outputs {"input/map": array}."""
+    kept = {}
+    for name, array in outputs.items():
+        if name.endswith("/logits"):
+            kept[name] = array
+        elif name.endswith(MAPS):
+            kept[f"{name}/sample"] = sample(array)
+            kept[f"{name}/norm"] = np.linalg.norm(array.astype(np.float64))
+    return kept
+
+
+def sample(array: np.ndarray) -> np.ndarray:
+    flat = array.ravel()
+    return flat[np.arange(SAMPLES) * flat.size // SAMPLES]
+
+
+def write_golden(key: str, outputs: dict[str, np.ndarray]) -> None:
+    np.savez_compressed(GOLDENS / f"{key}.npz", **golden(outputs))
+
+
+def read_golden(key: str) -> dict[str, np.ndarray]:
+    with np.load(GOLDENS / f"{key}.npz") as file:
+        return dict(file)
+
+
+def compare(entry: Entry, original: dict[str, np.ndarray], weights="synthetic") -> dict[str, float | bool]:
+    """The worst relative L2 error over both inputs, of the logits and of each feature map."""
+    ours = golden(outputs(entry, weights))
+    figures: dict[str, float | bool] = dict.fromkeys(("logits", *MAPS), 0.0)
+    figures["argmax_equal"] = True
+    for name in INPUTS:
+        logits = original[f"{name}/logits"]
+        figures["logits_std"] = float(logits.std())
+        figures["logits"] = max(figures["logits"], relative(ours[f"{name}/logits"], logits))
+        figures["argmax_equal"] &= bool(ours[f"{name}/logits"].argmax() == logits.argmax())
+        for map_name in MAPS:
+            kind = f"{name}/{map_name}"
+            error = max(
+                relative(ours[f"{kind}/sample"], original[f"{kind}/sample"]),
+                relative(ours[f"{kind}/norm"], original[f"{kind}/norm"]),
+            )
+            figures[map_name] = max(figures[map_name], error)
+    return figures
+
+
+def outputs(entry: Entry, weights="synthetic") -> dict[str, np.ndarray]:
+    """Logits and feature maps of our network, {"input/map": array}, each input run once."""
+    import keras
+
+    from modelzoo import architectures
+    from modelzoo import weights as weight_files
+
+    graph = entry.graph
+    network = architectures.build(
+        graph.family, graph.variant, input_shape=(None, None, 3), classes=graph.classes, initialise=False
+    )
+    if weights == "synthetic":
+        weight_files.assign_synthetic(network.model())
+    else:
+        weight_files.assign(network.model(), weights)
+    every = keras.Model(network.images, network.maps | {"logits": network.output})
+    results = {}
+    for name, size in INPUTS.items():
+        for map_name, array in every(synthetic.images(*size), training=False).items():
+            results[f"{name}/{map_name}"] = keras.ops.convert_to_numpy(array)
+    return results
+
+
+def relative(ours: np.ndarray, original: np.ndarray) -> float:
+    """||ours - original|| / ||original||"""
+    difference = np.asarray(ours, np.float64) - np.asarray(original, np.float64)
+    return float(np.linalg.norm(difference) / np.linalg.norm(np.asarray(original, np.float64)))
+
+
+def row(entry: Entry, figures: dict[str, float | bool]) -> str:
+    middle = max(figures[name] for name in ("C2", "C3", "C4"))
+    return (
+        f"{entry.key:<36} {ORIGINALS[entry.tag]:<44} {figures['logits_std']:7.2f} {figures['logits']:8.1e} "
+        f"{middle:8.1e} {figures['C5']:8.1e}  {'equal' if figures['argmax_equal'] else 'DIFFERS'}"
+    )
+
+
+def proven() -> list[Entry]:
+    """The registry's entries that have an original program: all but our own."""
+    return [modelzoo.info(key) for key in modelzoo.list_models() if modelzoo.info(key).tag != "modelzoo"]
+
+
+def main() -> None:
+    entries = [modelzoo.info(name) for name in sys.argv[1:]] or proven()
+    print(HEADER)
+    worst = 0.0
+    for entry in entries:
+        figures = compare(entry, read_golden(entry.key))
+        worst = max([worst, figures["logits"], *(figures[name] for name in MAPS)])
+        print(row(entry, figures), flush=True)
+    print(f"{len(entries)} models, worst relative L2 error {worst:.1e}, limit {LIMIT:.0e}")
+    if worst > LIMIT:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""A file is what its checksum says, or it is not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+import modelzoo
+from modelzoo import download, registry, zoo
+from modelzoo.errors import DownloadError, WeightsUnavailable
+from modelzoo.registry import HostedFile
+
+CONTENT = bytes(range(256)) * 5000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = {"/file": CONTENT, "/page": b"\n<!DOCTYPE html><html></html>", "/short": CONTENT[:1000]}.get(self.path)
+        body = self.server.files.get(self.path, body)
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Length", str(len(CONTENT if self.path == "/short" else body or b"")))
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.files = {}
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def url(server):
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+def test_a_file_arrives_whole(url, tmp_path):
+    target = tmp_path / "deep" / "file.bin"
+    assert download.fetch(f"{url}/file", target, checksums={"sha256": SHA256}, size=len(CONTENT)) == target
+    assert target.read_bytes() == CONTENT
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("path", "known", "message"),
+    [
+        ("/nothing", {}, "HTTP 404"),
+        ("/page", {}, "a web page came instead of a file"),
+        ("/file", {"size": len(CONTENT) + 1}, r"wanted 1,280,001 bytes, 1,280,000 came"),
+        ("/file", {"size": 10}, "wanted 10 bytes, more came"),
+        ("/file", {"checksums": {"sha256": "0" * 64}}, f"wanted sha256 0000.*, got {SHA256}"),
+        ("/file", {"checksums": {"sha256": SHA256, "md5": "0" * 32}}, "wanted md5 0000"),
+        ("/short", {}, "no connection, or it broke off"),
+    ],
+)
+def test_wrong_content_raises_and_leaves_nothing(path, known, message, url, tmp_path):
+    with pytest.raises(DownloadError, match=message):
+        download.fetch(f"{url}{path}", tmp_path / "file.bin", **known)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_there_survives_a_failed_download(url, tmp_path):
+    (tmp_path / "file.bin").write_bytes(b"before")
+    with pytest.raises(DownloadError):
+        download.fetch(f"{url}/file", tmp_path / "file.bin", size=3)
+    assert (tmp_path / "file.bin").read_bytes() == b"before"
+
+
+def test_a_server_that_is_gone_is_no_connection(server, url, tmp_path):
+    server.server_close()
+    with pytest.raises(DownloadError, match="no connection"):
+        download.fetch(f"{url}/file", tmp_path / "file.bin")
+
+
+@pytest.fixture
+def entries(monkeypatch):
+    """Replaces an entry of the registry for one test."""
+
+    def use(entry):
+        monkeypatch.setattr(registry, "info", lambda name: entry)
+
+    return use
+
+
+def hosted(url, path, size) -> HostedFile:
+    return HostedFile(url, hashlib.sha256(path.read_bytes()).hexdigest(), size or path.stat().st_size)
+
+
+def test_a_hosted_file_is_fetched_once_and_then_cached(server, url, resnet18_file, entries):
+    server.files["/resnet18.h5"] = resnet18_file.read_bytes()
+    entry = modelzoo.info("resnet18_v1b")
+    entries(replace(entry, weights=(hosted(f"{url}/gone.h5", resnet18_file, None),
+                                    hosted(f"{url}/resnet18.h5", resnet18_file, None))))
+    path = zoo.weights_file("resnet18_v1b")
+    assert path.read_bytes() == resnet18_file.read_bytes()
+    server.files.clear()
+    assert zoo.weights_file("resnet18_v1b") == path
+
+
+def test_an_upstream_file_is_fetched_converted_and_only_the_result_kept(server, url, entries, tmp_path, cache):
+    from tests.test_conversion import upstream_arrays, write_params
+
+    entry = modelzoo.info("resnet18_v1b")
+    params = write_params(tmp_path / "a.params", upstream_arrays(entry))
+    server.files["/a.params"] = params.read_bytes()
+    checksum = replace(entry.source.checksums[0], value=hashlib.sha1(params.read_bytes()).hexdigest())
+    entries(replace(entry, source=replace(entry.source, urls=(f"{url}/a.params",), checksums=(checksum,))))
+    path = zoo.weights_file("resnet18_v1b")
+    assert [file for file in cache.rglob("*") if file.is_file()] == [path]
+    assert modelzoo.load("resnet18_v1b", include_top=False) is not None
+
+
+def test_an_upstream_file_with_another_checksum_is_refused_and_nothing_kept(server, url, entries, tmp_path, cache):
+    from tests.test_conversion import upstream_arrays, write_params
+
+    entry = modelzoo.info("resnet18_v1b")
+    server.files["/a.params"] = write_params(tmp_path / "a.params", upstream_arrays(entry)).read_bytes()
+    entries(replace(entry, source=replace(entry.source, urls=(f"{url}/a.params",))))
+    with pytest.raises(WeightsUnavailable, match=r"/a\.params: a\.params is not the official file"):
+        zoo.weights_file("resnet18_v1b")
+    assert [file for file in cache.rglob("*") if file.is_file()] == []

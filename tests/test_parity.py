@@ -1,0 +1,29 @@
+"""Every network gives the original program's numbers, with the same synthetic weights."""
+
+from __future__ import annotations
+
+import gc
+
+import keras
+import pytest
+
+from tests import parity
+
+
+@pytest.fixture(autouse=True)
+def _free_memory():
+    yield
+    keras.backend.clear_session()
+    gc.collect()
+
+
+@pytest.mark.parametrize("entry", parity.proven(), ids=lambda entry: entry.key)
+def test_logits_and_feature_maps_are_the_original_programs(entry):
+    figures = parity.compare(entry, parity.read_golden(entry.key))
+    assert figures.pop("argmax_equal")
+    assert figures.pop("logits_std") > 0.1  # a constant output would agree with anything
+    assert max(figures.values()) <= parity.LIMIT
+
+
+def test_every_golden_belongs_to_an_entry():
+    assert {path.stem for path in parity.GOLDENS.glob("*.*.npz")} == {e.key for e in parity.proven()}

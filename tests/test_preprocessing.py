@@ -1,0 +1,473 @@
+"""Preprocessing gives the pixels that the original programs gave, or says in a sentence why it cannot."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from modelzoo import preprocessing, registry
+from modelzoo.errors import PictureError
+from modelzoo.preprocessing import MAX_PIXELS, Axis, axes, preprocess, read_picture, resize_and_crop
+from modelzoo.registry import Pictures
+
+HALVES = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+TENCENT = registry.info("resnet101_mlimages").pictures
+GLUONCV = registry.info("resnet50_v1d").pictures
+CIFAR10 = registry.info("resnet9_cifar10").pictures
+SIZES = [(480, 641), (641, 480), (512, 512), (255, 256), (37, 53), (7, 3), (1, 9), (1000, 257), (224, 224)]
+GOLDENS = Path(__file__).parent / "goldens" / "pictures_gluoncv.npz"
+GOLDEN_STEP = 9  # as in scripts/convert/originals/gluoncv_pictures.py
+
+
+def generated_picture(height: int, width: int) -> np.ndarray:
+    """The same picture as in scripts/convert/originals/gluoncv_pictures.py."""
+    rows, columns, channels = np.ogrid[:height, :width, :3]
+    slopes = rows * (2 + channels) + columns * (3 - channels)
+    noise = np.random.RandomState(height * 10007 + width).randint(0, 64, (height, width, 3))
+    return ((slopes + noise) % 256).astype(np.uint8)
+
+
+def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(file, kind, **options)
+    return file.getvalue()
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """A PNG whose header is right and which has next to no pixels."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9)))
+
+
+def opencv_reads(content: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def largest_difference(ours: np.ndarray, theirs: np.ndarray) -> int:
+    assert ours.shape == theirs.shape
+    return int(np.abs(ours.astype(int) - theirs.astype(int)).max())
+
+
+def golden_sizes() -> list[tuple[int, ...]]:
+    with np.load(GOLDENS) as goldens:
+        return [tuple(map(int, name.split("x"))) for name in goldens.files if not name.endswith("crc32")]
+
+
+PIXELS = generated_picture(40, 56)
+
+# The original programs
+
+
+def tencent_demo(picture: np.ndarray) -> np.ndarray:
+    """The arithmetic of Tencent's image_classification.py, floats and all; RGB in and out."""
+    height, width = float(picture.shape[0]), float(picture.shape[1])
+    new_height = new_width = 256.0
+    if height <= width:
+        new_width = (width / height) * new_height
+    else:
+        new_height = (height / width) * new_width
+    resized = cv2.resize(picture, (int(new_width), int(new_height)))
+    top, left = int((new_height - 224.0) / 2), int((new_width - 224.0) / 2)
+    return (resized[top : top + 224, left : left + 224] / 255.0 - 0.5) * 2.0
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_tencent_recipe_gives_what_tencents_demo_gives_within_one_level(size):
+    picture = generated_picture(*size)
+    assert np.abs(preprocess(picture, TENCENT)[0] - tencent_demo(picture)).max() <= 2 / 255 + 1e-6
+
+
+def test_a_cameras_photo_gives_what_tencents_demo_gives_within_one_level():
+    photo = np.tile(generated_picture(342, 456), (8, 8, 1))  # 2736 x 3648, quickly
+    assert np.abs(preprocess(photo, TENCENT)[0] - tencent_demo(photo)).max() <= 2 / 255 + 1e-6
+
+
+def test_whole_numbers_give_the_sizes_and_offsets_of_tencents_floats():
+    random = np.random.RandomState(0)
+    for short, extra in zip(random.randint(1, 9000, 20000), random.randint(0, 9000, 20000), strict=True):
+        new_size = (float(short + extra) / float(short)) * 256.0
+        axis = axes(TENCENT, int(short), int(short + extra))[1]
+        assert (axis.target, axis.start) == (int(new_size), int((new_size - 224.0) / 2))
+
+
+@pytest.mark.parametrize("size", golden_sizes())
+def test_the_gluoncv_recipe_gives_what_gluoncv_gave(size):
+    picture = generated_picture(*size)
+    with np.load(GOLDENS) as goldens:
+        name = f"{size[0]}x{size[1]}"
+        assert zlib.crc32(picture.tobytes()) == goldens[f"{name}_crc32"], "the test generates another picture"
+        golden = goldens[name]
+    ours = preprocess(picture, GLUONCV)[0, ::GOLDEN_STEP, ::GOLDEN_STEP]
+    np.testing.assert_allclose(ours, golden, rtol=0, atol=2e-6)  # far below one level, 0.017
+
+
+def test_a_32_x_32_picture_passes_the_cifar_recipe_with_pixels_untouched():
+    picture = generated_picture(32, 32)
+    np.testing.assert_array_equal(resize_and_crop(picture, CIFAR10), picture)
+
+
+# The kernels
+
+
+@pytest.mark.parametrize("target", [(256, 341), (224, 224), (31, 17), (500, 499)])
+@pytest.mark.parametrize("size", SIZES)
+def test_opencv_linear_is_within_one_level_of_opencv(size, target):
+    picture = generated_picture(*size)
+    ours = preprocessing.opencv_linear(
+        picture, *(Axis(old, new, 0, new) for old, new in zip(size, target, strict=True))
+    )
+    assert largest_difference(ours, cv2.resize(picture, target[::-1], interpolation=cv2.INTER_LINEAR)) <= 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_pillow_bicubic_of_the_crop_is_within_one_level_of_cropping_pillows_resize(size):
+    picture = generated_picture(*size)
+    recipe = Pictures(48, 32, "pillow_bicubic", **HALVES)
+    rows, columns = axes(recipe, *size)
+    whole = Image.fromarray(picture).resize((columns.target, rows.target), Image.Resampling.BICUBIC)
+    cropped = np.asarray(whole)[rows.start :, columns.start :][:32, :32]
+    assert largest_difference(resize_and_crop(picture, recipe), cropped) <= 1
+
+
+@pytest.mark.parametrize("kernel", preprocessing.KERNELS)
+@pytest.mark.parametrize("size", [(1, 10000), (10000, 1), (1, 1), (2, 3_000_000)])
+def test_an_extreme_shape_gives_a_crop(size, kernel):
+    recipe = Pictures(256, 224, kernel, **HALVES)
+    assert resize_and_crop(np.full((*size, 3), 77, np.uint8), recipe).tolist() == [[[77] * 3] * 224] * 224
+
+
+# The recipe
+
+
+def test_the_longer_side_is_truncated():
+    assert axes(GLUONCV, 480, 641) == (Axis(480, 256, 16, 224), Axis(641, 341, 58, 224))
+
+
+def test_a_model_name_stands_for_its_recipe():
+    picture = generated_picture(60, 80)
+    assert np.array_equal(preprocess(picture, "resnet50_v1d"), preprocess(picture, GLUONCV))
+
+
+@pytest.mark.parametrize("recipe", [TENCENT, GLUONCV, CIFAR10])
+def test_the_values_are_scaled_pixels_less_mean_over_deviation(recipe):
+    picture = generated_picture(60, 80)
+    expected = (resize_and_crop(picture, recipe) / 255 - np.array(recipe.mean)) / np.array(recipe.std)
+    np.testing.assert_allclose(preprocess(picture, recipe)[0], expected, rtol=1e-6, atol=1e-6)
+
+
+# What is accepted
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [PIXELS, [PIXELS], (PIXELS,), PIXELS[None], Image.fromarray(PIXELS), encoded(PIXELS)],
+    ids=["array", "list", "tuple", "batch", "PIL", "bytes"],
+)
+def test_one_picture_gives_a_float32_batch_of_one(pictures):
+    batch = preprocess(pictures, TENCENT)
+    assert (batch.shape, batch.dtype) == ((1, 224, 224, 3), np.float32)
+
+
+def test_a_batch_keeps_the_order_of_its_pictures():
+    pictures = [PIXELS, encoded(PIXELS[::-1]), Image.fromarray(PIXELS[:, ::-1])]
+    singles = [preprocess(picture, TENCENT)[0] for picture in pictures]
+    np.testing.assert_array_equal(preprocess(pictures, TENCENT), singles)
+
+
+@pytest.mark.parametrize("kind", [str, Path, "file", "pipe", "bytes", "bytearray"])
+def test_every_kind_of_source_gives_the_same_pixels(kind, tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(encoded(PIXELS))
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    sources = {
+        "file": lambda: io.BytesIO(path.read_bytes()),
+        "pipe": lambda: Pipe(path.read_bytes()),
+        "bytes": path.read_bytes,
+        "bytearray": lambda: bytearray(path.read_bytes()),
+    }
+    source = sources[kind]() if kind in sources else kind(path)
+    np.testing.assert_array_equal(read_picture(source), PIXELS)
+
+
+def test_a_callers_file_stays_open():
+    file = io.BytesIO(encoded(PIXELS))
+    read_picture(file)
+    assert not file.closed
+
+
+def test_pixels_that_were_read_may_be_written_to():
+    assert read_picture(encoded(PIXELS)).flags.writeable
+
+
+def test_a_picture_that_was_given_is_not_changed():
+    image = Image.fromarray(PIXELS).convert("P")
+    read_picture(image)
+    assert image.mode == "P"
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_an_animation_gives_its_first_frame(kind):
+    frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "blue")]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    assert read_picture(content)[5, 5].tolist() == [255, 0, 0]
+
+
+# EXIF
+
+
+def with_orientation(number: int, kind: str = "JPEG") -> bytes:
+    exif = Image.Exif()
+    exif[preprocessing.EXIF_ORIENTATION] = number
+    return encoded(PIXELS, kind, exif=exif)
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_the_exif_orientation_is_applied_as_opencv_does(number):
+    content = with_orientation(number)
+    np.testing.assert_array_equal(read_picture(content), opencv_reads(content))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_the_exif_orientation_is_applied_as_pillow_does(number, kind):
+    content = with_orientation(number, kind)
+    with Image.open(io.BytesIO(content)) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(read_picture(content), upright)
+
+
+def test_damaged_exif_turns_nothing():
+    content = encoded(PIXELS, "JPEG", exif=b"Exif\x00\x00no EXIF at all")
+    np.testing.assert_array_equal(read_picture(content), opencv_reads(content))
+
+
+# Modes
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_a_png_of_this_mode_is_read_as_opencv_reads_it(mode):
+    image = Image.fromarray(np.dstack([PIXELS, PIXELS[::-1, :, 0]])).convert(mode)
+    content = encoded(image)
+    np.testing.assert_array_equal(read_picture(content), opencv_reads(content))
+
+
+def test_a_palette_with_alpha_is_read_as_opencv_reads_it():
+    image = Image.fromarray(PIXELS).quantize(16)
+    content = encoded(image, transparency=bytes(range(0, 256, 16)))
+    np.testing.assert_array_equal(read_picture(content), opencv_reads(content))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "1"])
+def test_a_transparent_colour_changes_no_pixel(mode):
+    image = Image.fromarray(PIXELS).convert(mode)
+    transparent = (1, 2, 3) if mode == "RGB" else 0
+    np.testing.assert_array_equal(read_picture(encoded(image, transparency=transparent)), read_picture(image))
+
+
+@pytest.mark.parametrize("extension", [".png", ".tif", ".pgm"])
+def test_16_bit_grey_is_read_as_opencv_reads_it(extension):
+    grey = np.random.RandomState(0).randint(0, 65536, (40, 56)).astype(np.uint16)
+    content = cv2.imencode(extension, grey)[1].tobytes()
+    np.testing.assert_array_equal(read_picture(content), opencv_reads(content))
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16", "I;16L", "I;16B", "I;16N"])
+def test_16_bit_modes_keep_the_high_byte(mode):
+    assert read_picture(Image.new(mode, (1, 1), 0xAB12)).tolist() == [[[0xAB] * 3]]
+
+
+def test_16_bit_colour_keeps_the_high_byte():
+    colour = np.random.RandomState(0).randint(0, 65536, (40, 56, 3)).astype(np.uint16)
+    content = cv2.imencode(".png", colour)[1].tobytes()
+    np.testing.assert_array_equal(read_picture(content), opencv_reads(content))
+
+
+def test_a_cmyk_jpeg_is_within_one_level_of_opencv():
+    content = encoded(Image.fromarray(PIXELS).convert("CMYK"), "JPEG")
+    assert largest_difference(read_picture(content), opencv_reads(content)) <= 1
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV", "LAB"])
+def test_other_colour_spaces_go_through_pillow(mode):
+    image = Image.new(mode, (2, 2), (200, 100, 50, 25)[: len(Image.new(mode, (1, 1)).getbands())])
+    np.testing.assert_array_equal(read_picture(image), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize(("mode", "pixel"), [("RGBA", (9, 8, 7, 0)), ("RGBX", (9, 8, 7, 0))])
+def test_the_fourth_channel_is_dropped_and_not_blended(mode, pixel):
+    assert read_picture(Image.new(mode, (1, 1), pixel)).tolist() == [[[9, 8, 7]]]
+
+
+@pytest.mark.parametrize(("mode", "pixel"), [("RGBa", (50, 50, 50, 128)), ("La", (50, 128))])
+def test_premultiplied_alpha_is_divided_out(mode, pixel):
+    assert np.abs(read_picture(Image.new(mode, (1, 1), pixel)).astype(int) - 100).max() <= 1
+
+
+def test_a_grey_palette_with_alpha_is_read():
+    image = Image.fromarray(PIXELS).convert("L").convert("PA")
+    np.testing.assert_array_equal(read_picture(image), np.asarray(image.convert("RGB")))
+
+
+# What is refused
+
+
+def refused(picture, sentence: str) -> None:
+    with pytest.raises(PictureError, match=sentence):
+        read_picture(picture)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    refused(tmp_path / "cat.jpg", r"No such file: .*cat\.jpg\.$")
+
+
+def test_an_address_comes_with_a_hint():
+    refused("https://localhost/cat.jpg", "No such file: https://localhost/cat.jpg. Addresses are not opened")
+
+
+def test_a_folder_is_named(tmp_path):
+    refused(tmp_path, f"{tmp_path.name} is a folder; wanted a picture file")
+
+
+def test_a_name_that_no_file_can_have_is_refused():
+    refused("a\0b", "cannot be opened")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is an empty file"),
+        (b"This is not a picture.", "is not a picture that Pillow can read"),
+        (encoded(PIXELS, "JPEG")[:700], "is cut short or damaged"),
+        (encoded(PIXELS, "PNG")[:700], "is cut short or damaged"),
+        (encoded(PIXELS, "GIF")[:900], "is cut short or damaged"),
+        (encoded(PIXELS, "TIFF")[:700], r"is cut short or damaged|is not a picture"),
+        (png_claiming(10, 10), "is cut short or damaged"),
+        (png_claiming(20000, 20000), r"is too large .*; the limit is 178956970 pixels"),
+    ],
+    ids=["empty", "text", "JPEG", "PNG", "GIF", "TIFF", "no pixels", "bomb"],
+)
+def test_a_bad_file_is_named_with_the_reason(content, sentence, tmp_path):
+    path = tmp_path / "cat.jpg"
+    path.write_bytes(content)
+    refused(path, rf"cat\.jpg {sentence}")
+
+
+def test_damaged_bytes_never_raise_anything_but_a_picture_error():
+    random = np.random.RandomState(0)
+    for kind in ("JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "PPM"):
+        whole = np.frombuffer(encoded(PIXELS[:16, :16], kind), np.uint8)
+        for _ in range(40):
+            damaged = whole.copy()
+            damaged[random.randint(0, len(whole), 12)] = random.randint(0, 256, 12)
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # Pillow's about damaged metadata
+                    read_picture(damaged.tobytes())
+            except PictureError:
+                pass
+
+
+def test_the_limit_holds_where_pillows_was_lifted(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    refused(png_claiming(20000, 20000), "is too large .20000 x 20000.; the limit is")
+
+
+def test_the_limit_is_pillows():
+    assert MAX_PIXELS == 2 * Image.MAX_IMAGE_PIXELS
+
+
+def test_pillows_warning_about_large_pictures_is_not_shown():
+    refused(png_claiming(10000, 10000), "is cut short or damaged")  # warnings are errors here
+
+
+@pytest.mark.parametrize(
+    ("array", "sentence"),
+    [
+        (
+            np.zeros((4, 5), np.uint8),
+            r"uint8 \(4, 5\); wanted uint8 \(height, width, 3\), RGB. For grey: np.stack",
+        ),
+        (np.zeros((4, 5, 3), np.float32), r"float32 \(4, 5, 3\); .* If its values are 0 to 1"),
+        (np.zeros((4, 5, 3), np.int64), r"int64 \(4, 5, 3\); wanted uint8"),
+        (np.zeros((4, 5, 4), np.uint8), r"To drop alpha"),
+        (np.zeros((3, 4, 5), np.uint8), r"For channels first"),
+        (np.zeros((2, 4, 5, 3), np.uint8), r"Give a batch to preprocess"),
+        (np.zeros((0, 5, 3), np.uint8), r"has no pixels: its shape is \(0, 5, 3\)"),
+        (np.array("cat.jpg"), r"is an array of <U7 \(\)"),
+    ],
+)
+def test_another_array_is_refused_with_what_was_wanted(array, sentence):
+    refused(array, sentence)
+
+
+def test_a_picture_without_pixels_is_refused():
+    refused(Image.new("RGB", (0, 5)), "has no pixels: it is 0 x 5")
+
+
+def test_floating_point_pixels_are_refused_by_name():
+    refused(Image.new("F", (2, 2)), "floating-point pixels .mode F.")
+
+
+@pytest.mark.parametrize("level", [-1, 65536])
+def test_32_bit_levels_beyond_16_bits_are_refused(level):
+    refused(Image.new("I", (2, 2), level), f"levels {level} to {level} .mode I.; wanted 0 to 65535")
+
+
+def test_another_type_is_refused_with_what_is_taken():
+    refused(7, "The picture is of type int; wanted a path")
+
+
+@pytest.mark.parametrize("text", ["some text", ""])
+def test_a_file_opened_as_text_is_refused(text):
+    refused(io.StringIO(text), "opened as text; open it with mode 'rb'")
+
+
+def test_a_picture_opened_as_text_is_refused(tmp_path):
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(encoded(PIXELS, "JPEG"))
+    with path.open(encoding="utf-8") as file:
+        refused(file, "opened as text; open it with mode 'rb'")
+
+
+def test_a_bad_picture_in_a_list_is_named_by_its_place():
+    with pytest.raises(PictureError, match="Picture 2 of 3 is not a picture"):
+        preprocess([PIXELS, b"text", PIXELS], TENCENT)
+
+
+def test_a_bad_array_in_a_batch_is_named_by_its_place():
+    with pytest.raises(PictureError, match="Picture 1 of 2 is an array of float32"):
+        preprocess(np.zeros((2, 4, 5, 3), np.float32), TENCENT)
+
+
+@pytest.mark.parametrize(
+    "pictures", [[], (), np.zeros((0, 4, 5, 3), np.uint8)], ids=["list", "tuple", "array"]
+)
+def test_an_empty_batch_is_refused(pictures):
+    with pytest.raises(PictureError, match="Wanted at least one picture, got an empty"):
+        preprocess(pictures, TENCENT)
+
+
+def test_preprocessing_imports_neither_tensorflow_nor_keras():
+    code = "import sys, modelzoo.preprocessing; print(*{'tensorflow', 'keras', 'cv2'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == ""

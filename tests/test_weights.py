@@ -1,0 +1,154 @@
+"""Our weight files: complete, strict, deterministic to the byte, and readable by plain Keras."""
+
+from __future__ import annotations
+
+import hashlib
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import modelzoo
+from modelzoo import registry, synthetic, weights
+from modelzoo.errors import WeightsMismatch
+
+RECEIPT = {"model": "small.test"}
+
+
+@pytest.fixture
+def model():
+    """A convolution, a batch norm and a head, named as our layers are."""
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, use_bias=False, name="stem_conv")(images)
+    x = keras.layers.BatchNormalization(name="stem_bn")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(images, keras.layers.Dense(5, name="logits")(x), name="small")
+
+
+@pytest.fixture
+def arrays(model):
+    return {path: synthetic.array(path, shape) for path, shape in weights.shapes(model).items()}
+
+
+@pytest.fixture
+def file(arrays, tmp_path):
+    path = tmp_path / "small.h5"
+    weights.write(path, arrays.items(), RECEIPT)
+    return path
+
+
+def current(model) -> dict[str, np.ndarray]:
+    return {f"{layer.name}/{v.name}": v.numpy() for layer in model.layers for v in layer.weights}
+
+
+def same(left, right) -> bool:
+    return left.keys() == right.keys() and all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def test_what_was_written_is_assigned(model, arrays, file):
+    weights.assign(model, file)
+    assert same(current(model), arrays)
+
+
+def test_equal_contents_give_equal_bytes(arrays, file, tmp_path):
+    weights.write(tmp_path / "again.h5", arrays.items(), RECEIPT)
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (file, tmp_path / "again.h5")}
+    assert len(digests) == 1
+
+
+def test_plain_keras_reads_the_file_by_name(model, arrays, file):
+    model.load_weights(file, by_name=True)
+    assert same(current(model), arrays)
+
+
+def test_the_receipt_says_which_model_it_is(file):
+    assert weights.receipt(file) == RECEIPT
+
+
+def test_float16_files_are_assigned_as_float32(model, arrays, tmp_path):
+    path = tmp_path / "half.h5"
+    weights.write(path, ((name, array.astype(np.float16)) for name, array in arrays.items()), RECEIPT)
+    weights.assign(model, path)
+    assert same(current(model), {n: a.astype(np.float16).astype(np.float32) for n, a in arrays.items()})
+
+
+def test_a_model_without_head_takes_the_same_file(model, arrays, file):
+    backbone = keras.Model(model.input, model.get_layer("pool").output)
+    weights.assign(backbone, file)
+    assert same(current(backbone), {n: a for n, a in arrays.items() if not n.startswith("logits/")})
+
+
+def test_a_fresh_head_is_left_alone(model, arrays, file):
+    before = model.get_layer("logits").kernel.numpy()
+    weights.assign(model, file, fresh_head=True)
+    assert np.array_equal(model.get_layer("logits").kernel.numpy(), before)
+    assert np.array_equal(model.get_layer("stem_conv").kernel.numpy(), arrays["stem_conv/kernel"])
+
+
+def without(name):
+    return lambda arrays: {n: a for n, a in arrays.items() if n != name}
+
+
+BREAKAGES = {
+    "missing": (without("stem_bn/beta"), "lacks stem_bn/beta"),
+    "headless": (lambda a: {n: x for n, x in a.items() if "logits" not in n}, "lacks logits/bias, logits/kernel"),
+    "left over": (lambda a: a | {"extra/kernel": np.zeros(1)}, "has beyond the model extra/kernel"),
+    "renamed": (
+        lambda a: without("stem_bn/beta")(a) | {"stem_bn/betta": a["stem_bn/beta"]},
+        "lacks stem_bn/beta and has beyond the model stem_bn/betta",
+    ),
+    "another shape": (
+        lambda a: a | {"stem_bn/beta": np.zeros(3, np.float32)},
+        r"has stem_bn/beta of shape \(3,\) where \(4,\) is wanted",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_a_file_that_does_not_fit_is_refused_and_the_model_unchanged(name, model, arrays, tmp_path):
+    change, message = BREAKAGES[name]
+    weights.write(tmp_path / "broken.h5", change(arrays).items(), RECEIPT)
+    before = current(model)
+    with pytest.raises(WeightsMismatch, match=f"holds the weights of small.test, .*{message}"):
+        weights.assign(model, tmp_path / "broken.h5")
+    assert same(current(model), before)
+
+
+def test_text_is_refused(model, tmp_path):
+    (tmp_path / "text.h5").write_text("no weights")
+    with pytest.raises(WeightsMismatch, match="is not an HDF5 file"):
+        weights.assign(model, tmp_path / "text.h5")
+
+
+def test_a_foreign_hdf5_file_is_refused(model, tmp_path):
+    with h5py.File(tmp_path / "foreign.h5", "w") as foreign:
+        foreign["stem_conv/kernel"] = 1.0
+    with pytest.raises(WeightsMismatch, match="is not one of our weight files"):
+        weights.assign(model, tmp_path / "foreign.h5")
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path):
+    def failing():
+        yield "stem_conv/kernel", np.zeros(3)
+        raise RuntimeError("the source broke")
+
+    with pytest.raises(RuntimeError):
+        weights.write(tmp_path / "half.h5", failing(), RECEIPT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_synthetic_weights_are_the_same_everywhere():
+    array = synthetic.array("stage1_block1_conv1/kernel", (3, 3, 64, 64))
+    digest = hashlib.sha256(array.tobytes()).hexdigest()
+    assert digest == "94ead808ccb1c7c84770338daaab277967eb7bfa3c54d96147911a2f1babdcb5"
+
+
+@pytest.mark.parametrize("entry", [registry.info(k) for k in modelzoo.list_models(tag="modelzoo")], ids=lambda e: e.key)
+def test_the_bundled_file_is_small_and_says_what_it_was_trained_and_measured_on(entry):
+    path = modelzoo.weights_file(entry.key)
+    receipt = weights.receipt(path)
+    assert path.stat().st_size < 2.5 * 2**20
+    assert receipt["trained_on"]
+    assert receipt["measured_on"]
+    assert receipt["accuracy"] == entry.metric("top1")

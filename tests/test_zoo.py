@@ -1,0 +1,225 @@
+"""load(): the right shapes, the right weights, and never random ones by accident."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import modelzoo
+from modelzoo import registry, synthetic, weights, zoo
+from modelzoo.errors import ConversionError, UnknownModel, WeightsMismatch, WeightsUnavailable
+from tests.conftest import ROOT
+
+SMALL = "resnet18_v1b"
+
+
+def kernel(model, layer="stem_conv"):
+    return model.get_layer(layer).kernel.numpy()
+
+
+@pytest.mark.parametrize(
+    ("options", "parameters", "output"),
+    [({}, 65_476_702, (None, 11166)), ({"include_top": False}, 42_597_568, (None, 7, 7, 2048))],
+)
+def test_the_mlimages_model_has_the_published_size(options, parameters, output):
+    model = modelzoo.load("resnet101_mlimages", weights="synthetic", **options)
+    assert (model.count_params(), model.output_shape) == (parameters, output)
+
+
+@pytest.mark.parametrize("key", modelzoo.list_models(max_parameters=30_000_000))
+def test_the_registry_counts_the_parameters_right(key):
+    assert modelzoo.load(key, weights=None).count_params() == modelzoo.info(key).parameters
+
+
+@pytest.mark.parametrize(("pooling", "output"), [(None, (None, 7, 7, 512)), ("avg", (None, 512)), ("max", (None, 512))])
+def test_without_top_the_pooling_decides_the_output(pooling, output):
+    model = modelzoo.load(SMALL, include_top=False, weights=None, pooling=pooling)
+    assert model.output_shape == output
+
+
+def test_features_are_a_dict_of_maps_with_strides_4_to_32():
+    model = modelzoo.load(SMALL, weights="synthetic", features=True, input_shape=(None, None, 3))
+    maps = model(np.zeros((1, 64, 96, 3), np.float32))
+    assert {name: tuple(x.shape) for name, x in maps.items()} == {
+        "C2": (1, 16, 24, 64), "C3": (1, 8, 12, 128), "C4": (1, 4, 6, 256), "C5": (1, 2, 3, 512)
+    }
+
+
+def test_chosen_features_stop_where_they_are_found():
+    model = modelzoo.load(SMALL, weights="synthetic", features=("C2", "C3"))
+    assert list(model.output) == ["C2", "C3"]
+    assert not any(layer.name.startswith("stage3") for layer in model.layers)
+
+
+def test_other_classes_give_a_fresh_head_on_the_same_backbone(resnet18_file):
+    model = modelzoo.load(SMALL, weights=resnet18_file, classes=7)
+    assert model.output_shape == (None, 7)
+    assert kernel(model, "logits").std() > 0
+    for path, variable in weights._variables(model):
+        if not path.startswith("logits/"):
+            assert np.array_equal(variable.numpy(), synthetic.array(path, tuple(variable.shape))), path
+
+
+def test_the_activation_is_the_entrys_or_the_users():
+    loaded = [modelzoo.load(SMALL, weights=None, classifier_activation=a) for a in ("entry", "sigmoid", None)]
+    assert [model.layers[-1].name for model in loaded] == ["probabilities", "probabilities", "logits"]
+    assert [m.layers[-1].activation.__name__ for m in loaded] == ["softmax", "sigmoid", "linear"]
+
+
+def test_weights_none_are_random():
+    first, second = (kernel(modelzoo.load(SMALL, weights=None)) for _ in range(2))
+    assert first.std() > 0
+    assert not np.array_equal(first, second)
+
+
+def test_any_channel_count_will_do_without_weights():
+    assert modelzoo.load(SMALL, weights=None, input_shape=(64, 64, 5)).input_shape == (None, 64, 64, 5)
+
+
+def test_a_loaded_model_still_knows_its_initialisers(resnet18_file):
+    clone = keras.models.clone_model(modelzoo.load(SMALL, weights=resnet18_file))
+    assert kernel(clone).std() > 0
+
+
+def test_building_for_weights_spends_nothing_on_random_numbers(monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("random numbers were drawn")
+
+    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", refuse)
+    assert modelzoo.load(SMALL, weights="synthetic") is not None
+
+
+def test_a_loaded_model_can_be_saved_and_loaded_by_keras(resnet18_file, tmp_path):
+    model = modelzoo.load(SMALL, weights=resnet18_file, input_shape=(64, 64, 3))
+    model.save(tmp_path / "saved.keras")
+    images = synthetic.images(64, 64)
+    again = keras.models.load_model(tmp_path / "saved.keras")
+    assert np.array_equal(again(images), model(images))
+
+
+def test_a_loaded_model_can_be_trained():
+    model = modelzoo.load("resnet9_cifar10", classes=3)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    before = kernel(model)
+    model.fit(np.ones((4, 32, 32, 3), np.float32), np.array([0, 1, 2, 0]), verbose=0)
+    assert not np.array_equal(kernel(model), before)
+
+
+def test_mixed_precision_computes_in_bfloat16_and_answers_in_float32():
+    model = modelzoo.load(SMALL, weights="synthetic", dtype="mixed_bfloat16")
+    assert (model.get_layer("stage1_block1_conv1").compute_dtype, model.output.dtype) == ("bfloat16", "float32")
+
+
+def test_the_global_image_format_does_not_matter():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        assert modelzoo.load(SMALL, include_top=False, weights=None).output_shape == (None, 7, 7, 512)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+def test_pretrained_weights_come_from_the_cache(resnet18_file, cache):
+    place = cache / "weights" / "resnet18_v1b.gluon.h5"
+    place.parent.mkdir(parents=True)
+    shutil.copy(resnet18_file, place)
+    assert modelzoo.weights_file(SMALL) == place
+    assert np.array_equal(kernel(modelzoo.load(SMALL)), synthetic.array("stem_conv/kernel", (7, 7, 3, 64)))
+
+
+def test_without_weights_load_says_what_it_tried_and_what_to_do():
+    with pytest.raises(WeightsUnavailable) as caught:
+        modelzoo.load("resnet101_mlimages")
+    message = str(caught.value)
+    assert "resnet101_mlimages.tencent.h5 is not there" in message
+    assert all(f"{url}: no connection" in message for url in modelzoo.info("resnet101_mlimages").source.urls)
+    assert message.endswith("run: modelzoo add resnet101_mlimages.tencent FILE")
+    assert "\n" not in message
+
+
+def test_a_model_that_was_never_published_says_so():
+    with pytest.raises(WeightsUnavailable, match="None were ever published"):
+        modelzoo.load("resnet50_mlimages")
+
+
+def test_an_added_file_is_found_afterwards(resnet18_file):
+    place = modelzoo.add(SMALL, resnet18_file)
+    assert modelzoo.weights_file(SMALL) == place
+    assert zoo.whereabouts(registry.info(SMALL)) == "cached"
+
+
+def test_a_file_of_another_model_is_not_added(resnet18_file, cache):
+    with pytest.raises(WeightsMismatch, match="holds resnet18_v1b.gluon, not resnet34_v1b.gluon"):
+        modelzoo.add("resnet34_v1b", resnet18_file)
+    assert not cache.exists()
+
+
+def test_a_file_that_claims_to_be_the_model_but_is_not_whole_is_not_added(tmp_path, cache):
+    weights.write(tmp_path / "part.h5", [("stem_conv/kernel", np.zeros((7, 7, 3, 64)))], {"model": "resnet18_v1b.gluon"})
+    with pytest.raises(WeightsMismatch, match="lacks"):
+        modelzoo.add(SMALL, tmp_path / "part.h5")
+    assert not cache.exists()
+
+
+def test_a_weight_file_of_another_model_is_refused(resnet18_file):
+    with pytest.raises(WeightsMismatch, match=r"holds the weights of resnet18_v1b\.gluon, .* lacks stage1_block3"):
+        modelzoo.load("resnet34_v1b", weights=resnet18_file)
+
+
+def test_a_weight_file_that_is_not_there_is_refused():
+    with pytest.raises(ConversionError, match="nothing.params"):
+        modelzoo.load(SMALL, weights="nothing.params")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pooling": "avg"}, "pooling needs include_top=False"),
+        ({"pooling": "sum", "include_top": False}, "pooling must be None, 'avg' or 'max', not 'sum'"),
+        ({"classes": 7, "include_top": False}, "classes needs include_top=True"),
+        ({"classes": 0}, "classes must be a positive int"),
+        ({"features": True, "pooling": "avg"}, "goes with neither pooling nor classes"),
+        ({"features": ("C7",)}, "names among C1, C2, C3, C4, C5"),
+        ({"features": "C5"}, "features must be True or names"),
+        ({"input_shape": (224, 224)}, "must be .height, width, channels."),
+        ({"input_shape": (224, 224, 1), "weights": "synthetic"}, "The weights are for 3 channels, not 1"),
+    ],
+)
+def test_arguments_that_contradict_each_other_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        modelzoo.load(SMALL, **{"weights": None, **options})
+
+
+def test_an_unknown_model_is_refused():
+    with pytest.raises(UnknownModel):
+        modelzoo.load("resnet18")
+
+
+@pytest.mark.parametrize("key", modelzoo.list_models())
+def test_layer_names_are_public_and_do_not_change(key):
+    from modelzoo import conversion
+
+    snapshot = (ROOT / "tests" / "goldens" / "layer_names" / f"{key}.txt").read_text().split()
+    paths = conversion.weight_shapes(modelzoo.info(key))
+    assert list(dict.fromkeys(path.partition("/")[0] for path in paths)) == snapshot
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_another_backend_gives_the_same_numbers(backend):
+    """In a process of its own, because Keras chooses its backend at import."""
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    code = (
+        "import modelzoo, numpy, keras; from modelzoo import synthetic; "
+        "m = modelzoo.load('resnet50_v1d', weights='synthetic', input_shape=(None, None, 3), classifier_activation=None);"
+        "y = keras.ops.convert_to_numpy(m(synthetic.images(97, 131), training=False)); "
+        "g = numpy.load('tests/goldens/resnet50_v1d.gluon.npz')['noise_97x131/logits']; "
+        "print(numpy.linalg.norm(y - g) / numpy.linalg.norm(g))"
+    )
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(run.stdout.split()[-1]) < 1e-5
