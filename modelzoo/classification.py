@@ -23,7 +23,7 @@ BATCH_SIZE = 32  # pictures; more gains nothing on a CPU and costs memory
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One label that a picture may have: its id (a WordNet id, mostly), its name, and 0 <= probability <= 1."""
+    """A label that a picture may have: its id (mostly WordNet's), its name, and a probability of 0 to 1."""
 
     id: str
     name: str
@@ -75,10 +75,8 @@ def decode_predictions(probabilities: Any, labels_or_model: str, top: int = 5) -
     LabelsError if the array's width is not the number of labels.
     """
     array = np.asarray(probabilities)
-    if labels_or_model in label_sets.NAMES:
-        name = labels_or_model
-    else:
-        name = registry.info(labels_or_model).labels
+    is_set = labels_or_model in label_sets.NAMES
+    name = labels_or_model if is_set else registry.info(labels_or_model).labels
     table = label_sets.read(name)
     if array.ndim != 2 or array.shape[1] != len(table):
         raise LabelsError(f"The labels {name!r} want an array (batch, {len(table)}); got {array.shape}.")

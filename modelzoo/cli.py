@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="modelzoo", description="Pretrained image networks as Keras models: list, load, classify, convert."
+        prog="modelzoo",
+        description="Pretrained image networks as Keras models: list, load, classify, convert.",
     )
     parser.add_argument("--version", action="version", version=f"modelzoo {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -60,14 +61,18 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-w", "--weights", default="pretrained", help="a weight file instead")
     command.add_argument("--top", type=_positive, default=5, metavar="N", help="labels for each picture")
 
-    command = _command(commands, "download", _download, "fetches (and converts) a model's weights into the cache")
+    command = _command(
+        commands, "download", _download, "fetches (and converts) a model's weights into the cache"
+    )
     command.add_argument("names", nargs="+")
 
     command = _command(commands, "add", _add, "installs a weight file that you have, ours or the upstream's")
     command.add_argument("name")
     command.add_argument("file", type=Path)
 
-    command = _command(commands, "convert", _convert, "turns an upstream file into one of ours; prints the receipt")
+    command = _command(
+        commands, "convert", _convert, "turns an upstream file into one of ours; prints the receipt"
+    )
     command.add_argument("name")
     command.add_argument("file", type=Path, help="a file, archive, folder or checkpoint prefix")
     command.add_argument("-o", "--output", type=Path, required=True)
@@ -114,7 +119,9 @@ def _list(options) -> int:
     )
     entries = [registry.info(key) for key in keys]
     if options.json:
-        _print_json([dataclasses.asdict(entry) | {"whereabouts": zoo.whereabouts(entry)} for entry in entries])
+        _print_json(
+            [dataclasses.asdict(entry) | {"whereabouts": zoo.whereabouts(entry)} for entry in entries]
+        )
         return 0
     rows = [
         (
@@ -155,16 +162,26 @@ def _classify(options) -> int:
     if not options.json:
         print(f"{classifier.entry.key} ({classifier.entry.labels}, {len(paths)} {_plural('picture', paths)})")
     inputs = (sys.stdin.buffer.read() if path == "-" else path for path in paths)
-    for path, predictions in zip(paths, classifier.each(_progress(inputs, len(paths)), options.top), strict=True):
+    for path, predictions in zip(
+        paths, classifier.each(_progress(inputs, len(paths)), options.top), strict=True
+    ):
         if options.json:
-            _print_json({"picture": str(path), "model": classifier.entry.key,
-                         "predictions": [dataclasses.asdict(p) for p in predictions]}, indent=None)
+            _print_json(
+                {
+                    "picture": str(path),
+                    "model": classifier.entry.key,
+                    "predictions": [dataclasses.asdict(p) for p in predictions],
+                },
+                indent=None,
+            )
         else:
             _print_predictions(path, predictions)
     done = time.perf_counter()
     if not options.json:
-        print(f"\nloaded in {1e3 * (loaded - start):.0f} ms, "
-              f"{1e3 * (done - loaded) / len(paths):.1f} ms a picture")
+        print(
+            f"\nloaded in {1e3 * (loaded - start):.0f} ms, "
+            f"{1e3 * (done - loaded) / len(paths):.1f} ms a picture"
+        )
     return 0
 
 
@@ -218,8 +235,11 @@ def _cache(options) -> int:
     if options.json:
         _print_json([{"model": e.key, "path": str(p), "bytes": p.stat().st_size} for e, p in held])
     else:
-        _print_table(("model", "size", "path"),
-                     [(e.key, f"{p.stat().st_size / 2**20:.1f} MiB", str(p)) for e, p in held], right={1})
+        _print_table(
+            ("model", "size", "path"),
+            [(e.key, f"{p.stat().st_size / 2**20:.1f} MiB", str(p)) for e, p in held],
+            right={1},
+        )
     return 0
 
 
@@ -229,7 +249,9 @@ def _pictures(names: Sequence[str]) -> Iterator[Path | str]:
         if name == "-" or not Path(name).is_dir():
             yield name
             continue
-        found = sorted(p for p in Path(name).rglob("*") if p.suffix.lower() in PICTURE_ENDINGS and p.is_file())
+        found = sorted(
+            p for p in Path(name).rglob("*") if p.suffix.lower() in PICTURE_ENDINGS and p.is_file()
+        )
         if not found:
             raise PictureError(f"The folder {name} has no pictures ({' '.join(sorted(PICTURE_ENDINGS))}).")
         yield from found
@@ -238,7 +260,9 @@ def _pictures(names: Sequence[str]) -> Iterator[Path | str]:
 def _progress(pictures: Iterator, total: int) -> Iterator:
     from tqdm import tqdm
 
-    quiet = total < 2 or not sys.stderr.isatty() or sys.stdout.isatty()  # the results themselves show progress
+    quiet = (
+        total < 2 or not sys.stderr.isatty() or sys.stdout.isatty()
+    )  # the results themselves show progress
     return tqdm(pictures, total=total, unit="picture", disable=quiet)
 
 
@@ -265,8 +289,10 @@ def _print_place(options, name: str, path: Path) -> None:
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> None:
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     for row in (header, *rows) if rows else ():
-        cells = [f"{cell:>{w}}" if i in right else f"{cell:<{w}}"
-                 for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            f"{cell:>{w}}" if i in right else f"{cell:<{w}}"
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
         print("  ".join(cells).rstrip())
 
 

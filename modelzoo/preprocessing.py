@@ -1,7 +1,8 @@
 """Pictures become the array that a network was trained on.
 
-The registry's recipe holds every fact that decides a pixel, so that one function serves all networks. OpenCV's kernel is
-written out here because the originals used it; Pillow's resize is another filter, up to 120 levels off.
+The registry's recipe holds every fact that decides a pixel, so that one function serves all networks.
+OpenCV's kernel is written out here because the originals used it; Pillow's resize is another filter,
+up to 120 levels off.
 """
 
 from __future__ import annotations

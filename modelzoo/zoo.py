@@ -58,6 +58,7 @@ def load(
     input_shape = tuple(input_shape) if input_shape is not None else graph.input_shape
     _check_arguments(include_top, weights, pooling, classes, input_shape, features)
     fresh_head = classes not in (None, graph.classes)
+    activation = graph.activation if classifier_activation == FROM_ENTRY else classifier_activation
     with _weights_path(entry, weights) as path:
         from modelzoo import architectures
         from modelzoo import weights as weight_files
@@ -68,7 +69,7 @@ def load(
             input_shape=input_shape,
             classes=(classes or graph.classes) if include_top and not features else None,
             pooling=pooling,
-            classifier_activation=graph.activation if classifier_activation == FROM_ENTRY else classifier_activation,
+            classifier_activation=activation,
             dtype=dtype,
             initialise=weights is None,
             initialise_head=fresh_head,
@@ -78,6 +79,7 @@ def load(
         if weights == SYNTHETIC:
             weight_files.assign_synthetic(model, fresh_head=fresh_head)
         elif path is not None:
+            _check_owner(entry, path)
             weight_files.assign(model, path, fresh_head=fresh_head)
     return network.feature_model(features) if features else model
 
@@ -124,9 +126,7 @@ def add(name: str, path: str | os.PathLike) -> Path:
     if not weight_files.is_ours(path):
         conversion.convert(entry, path, target, official=True)
         return target
-    owner = weight_files.receipt(path).get("model")
-    if owner != entry.key:
-        raise WeightsMismatch(f"{path} holds {owner}, not {entry.key}.")
+    _check_owner(entry, path)
     weight_files.check(path, conversion.weight_shapes(entry))
     with appearing(target) as temporary:
         shutil.copyfile(path, temporary)
@@ -161,7 +161,18 @@ def _check_arguments(include_top, weights, pooling, classes, input_shape, featur
     if len(input_shape) != 3:
         raise ValueError(f"input_shape must be (height, width, channels), not {input_shape!r}.")
     if weights is not None and input_shape[2] != 3:
-        raise ValueError(f"The weights are for 3 channels, not {input_shape[2]}; with weights=None any will do.")
+        raise ValueError(
+            f"The weights are for 3 channels, not {input_shape[2]}; with weights=None any will do."
+        )
+
+
+def _check_owner(entry: Entry, path: Path) -> None:
+    """Names and shapes are not enough: ResNet v1c and v1d share all of them."""
+    from modelzoo import weights as weight_files
+
+    owner = weight_files.receipt(path).get("model")
+    if owner != entry.key:
+        raise WeightsMismatch(f"{path} holds the weights of {owner}, not of {entry.key}.")
 
 
 @contextmanager

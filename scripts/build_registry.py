@@ -179,7 +179,13 @@ def links(fact: dict) -> list[str]:
 
 def metrics(accuracy: dict, dataset: str, note: str) -> list[dict]:
     return [
-        {"name": name, "value": accuracy[name], "dataset": dataset, "measured_by": accuracy["source"], "note": note}
+        {
+            "name": name,
+            "value": accuracy[name],
+            "dataset": dataset,
+            "measured_by": accuracy["source"],
+            "note": note,
+        }
         for name in ("top1", "top5")
         if accuracy.get(name) is not None
     ]

@@ -50,6 +50,9 @@ def resnet18_file(tmp_path_factory) -> Path:
 
     path = tmp_path_factory.mktemp("files") / "resnet18_v1b.gluon.h5"
     shapes = conversion.weight_shapes(registry.info("resnet18_v1b"))
-    weights.write(path, ((name, synthetic.array(name, shape)) for name, shape in shapes.items()),
-                  {"model": "resnet18_v1b.gluon"})
+    weights.write(
+        path,
+        ((name, synthetic.array(name, shape)) for name, shape in shapes.items()),
+        {"model": "resnet18_v1b.gluon"},
+    )
     return path

@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from tests.conftest import ROOT
 
 import modelzoo
+from tests.conftest import ROOT
 
 PACKAGE = ROOT / "modelzoo"
 HEAVY = {"tensorflow", "keras", "h5py", "PIL", "numpy", "requests", "tqdm"}
@@ -59,7 +59,13 @@ def test_a_module_imports_only_what_stands_below_it(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_package_never_imports_scripts_or_tests(path):
-    assert not {name.split(".")[0] for name in imports(path)} & {"scripts", "tests", "benchmarks", "pickle", "marshal"}
+    assert not {name.split(".")[0] for name in imports(path)} & {
+        "scripts",
+        "tests",
+        "benchmarks",
+        "pickle",
+        "marshal",
+    }
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if area(p) == "architectures"], ids=lambda p: p.name)
@@ -69,7 +75,9 @@ def test_architectures_know_no_files_and_no_addresses(path):
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in MODULES if area(p) in STANDARD_LIBRARY_ONLY], ids=lambda p: str(p.relative_to(PACKAGE))
+    "path",
+    [p for p in MODULES if area(p) in STANDARD_LIBRARY_ONLY],
+    ids=lambda p: str(p.relative_to(PACKAGE)),
 )
 def test_lists_and_labels_need_only_the_standard_library(path):
     assert {name.split(".")[0] for name in imports(path)} <= sys.stdlib_module_names | {"modelzoo"}

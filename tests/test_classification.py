@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -69,9 +70,11 @@ def test_the_registry_states_the_accuracy_that_is_measured(classifier):
     """On the first 1,000 test pictures, within three standard errors."""
     with np.load(CIFAR) as data:
         stream, offsets, truth = data["test_jpeg"], data["test_offsets"][:1001], data["test_labels"][:1000]
-    jpegs = [stream[start:end].tobytes() for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    jpegs = [stream[start:end].tobytes() for start, end in pairwise(offsets)]
     names = [label.name for label in labels.read("cifar10")]
-    right = [answer[0].name == names[label] for answer, label in zip(classifier(jpegs, top=1), truth, strict=True)]
+    right = [
+        answer[0].name == names[label] for answer, label in zip(classifier(jpegs, top=1), truth, strict=True)
+    ]
     stated = classifier.entry.metric("top1") / 100
     assert np.mean(right) == pytest.approx(stated, abs=3 * np.sqrt(stated * (1 - stated) / len(right)))
 

@@ -45,7 +45,9 @@ def write_params(path, arrays, type=FLOAT32):
 
 
 def is_synthetic(path) -> bool:
-    return all(np.array_equal(array, synthetic.array(name, array.shape)) for name, array in weights.read(path))
+    return all(
+        np.array_equal(array, synthetic.array(name, array.shape)) for name, array in weights.read(path)
+    )
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -59,12 +61,16 @@ def test_the_examples_of_the_name_maps_hold(name):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_layouts_are_inverse_to_each_other(name, path):
     family = import_module(f"modelzoo.conversion.{name}")
-    array = np.arange(120.0).reshape({"stem_conv/kernel": (2, 3, 4, 5), "logits/kernel": (10, 12)}.get(path, 120))
+    array = np.arange(120.0).reshape(
+        {"stem_conv/kernel": (2, 3, 4, 5), "logits/kernel": (10, 12)}.get(path, 120)
+    )
     assert np.array_equal(family.to_ours(path, family.to_upstream(path, array)), array)
 
 
 def test_a_gluon_file_converts_to_the_arrays_that_are_in_it(gluon_arrays, tmp_path):
-    receipt = conversion.convert(GLUON, write_params(tmp_path / "a.params", gluon_arrays), tmp_path / "out.h5")
+    receipt = conversion.convert(
+        GLUON, write_params(tmp_path / "a.params", gluon_arrays), tmp_path / "out.h5"
+    )
     assert receipt["tensors"] == len(gluon_arrays) == 102
     assert receipt["verified"] == []
     assert is_synthetic(tmp_path / "out.h5")
@@ -77,7 +83,9 @@ def test_a_gluon_export_converts_to_the_same_bytes(gluon_arrays, tmp_path):
         kind = "aux" if "moving" in path else "arg"
         return f"{kind}:resnetv1b_{gluoncv.scope_name(path, GLUON.graph.variant)}"
 
-    conversion.convert(GLUON, write_params(tmp_path / "e.params", upstream_arrays(GLUON, exported)), tmp_path / "e.h5")
+    conversion.convert(
+        GLUON, write_params(tmp_path / "e.params", upstream_arrays(GLUON, exported)), tmp_path / "e.h5"
+    )
     assert is_synthetic(tmp_path / "e.h5")
 
 
@@ -98,7 +106,9 @@ def test_a_zip_with_the_member_converts(gluon_arrays, tmp_path):
 
 def test_an_official_file_must_have_the_published_checksum(gluon_arrays, tmp_path):
     source = write_params(tmp_path / "a.params", gluon_arrays)
-    with pytest.raises(ConversionError, match="not the official file of resnet18_v1b.gluon: wanted sha1 2d9d980c"):
+    with pytest.raises(
+        ConversionError, match=r"not the official file of resnet18_v1b.gluon: wanted sha1 2d9d980c"
+    ):
         conversion.convert(GLUON, source, tmp_path / "out.h5", official=True)
 
 
@@ -108,7 +118,9 @@ def test_the_receipt_names_the_checksums_that_fit(gluon_arrays, tmp_path):
     source = write_params(tmp_path / "a.params", gluon_arrays)
     checksum = replace(GLUON.source.checksums[0], value=digests(source, ("sha1",))["sha1"])
     entry = replace(GLUON, source=replace(GLUON.source, checksums=(checksum,)))
-    assert conversion.convert(entry, source, tmp_path / "o.h5", official=True)["verified"] == ["sha1 of the member"]
+    assert conversion.convert(entry, source, tmp_path / "o.h5", official=True)["verified"] == [
+        "sha1 of the member"
+    ]
 
 
 def changed(name, value):
@@ -171,7 +183,10 @@ def save_checkpoint(prefix, arrays):
 
     names = list(arrays)
     tf.raw_ops.SaveV2(
-        prefix=str(prefix), tensor_names=names, shape_and_slices=[""] * len(names), tensors=list(arrays.values())
+        prefix=str(prefix),
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=list(arrays.values()),
     )
     return prefix
 
@@ -179,7 +194,10 @@ def save_checkpoint(prefix, arrays):
 def test_a_tencent_checkpoint_converts_to_the_arrays_that_are_in_it(tencent_checkpoint, tmp_path):
     receipt = conversion.convert(TENCENT, tencent_checkpoint, tmp_path / "out.h5")
     assert receipt["tensors"] == 267
-    assert [part["name"] for part in receipt["source"]] == ["model.ckpt.data-00000-of-00001", "model.ckpt.index"]
+    assert [part["name"] for part in receipt["source"]] == [
+        "model.ckpt.data-00000-of-00001",
+        "model.ckpt.index",
+    ]
     assert is_synthetic(tmp_path / "out.h5")
 
 
@@ -216,5 +234,13 @@ def test_only_what_the_family_ignores_may_be_left_over():
 
 
 def test_a_model_without_upstream_cannot_be_converted(tmp_path):
-    with pytest.raises(ConversionError, match="resnet9_cifar10.modelzoo has no upstream file"):
+    with pytest.raises(ConversionError, match=r"resnet9_cifar10.modelzoo has no upstream file"):
         conversion.convert(registry.info("resnet9_cifar10"), tmp_path / "x", tmp_path / "out.h5")
+
+
+def test_an_export_of_v1c_is_not_taken_for_v1d():
+    from modelzoo.conversion import gluoncv
+
+    exported = ["resnetv1c_conv0_weight", "resnetv1c_down1_conv0_weight"]
+    assert gluoncv.naming("50_v1c", exported)("stem_conv1/kernel") in exported
+    assert gluoncv.naming("50_v1d", exported)("stem_conv1/kernel") not in exported

@@ -20,7 +20,9 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = {"/file": CONTENT, "/page": b"\n<!DOCTYPE html><html></html>", "/short": CONTENT[:1000]}.get(self.path)
+        body = {"/file": CONTENT, "/page": b"\n<!DOCTYPE html><html></html>", "/short": CONTENT[:1000]}.get(
+            self.path
+        )
         body = self.server.files.get(self.path, body)
         self.send_response(200 if body else 404)
         self.send_header("Content-Length", str(len(CONTENT if self.path == "/short" else body or b"")))
@@ -103,15 +105,24 @@ def hosted(url, path, size) -> HostedFile:
 def test_a_hosted_file_is_fetched_once_and_then_cached(server, url, resnet18_file, entries):
     server.files["/resnet18.h5"] = resnet18_file.read_bytes()
     entry = modelzoo.info("resnet18_v1b")
-    entries(replace(entry, weights=(hosted(f"{url}/gone.h5", resnet18_file, None),
-                                    hosted(f"{url}/resnet18.h5", resnet18_file, None))))
+    entries(
+        replace(
+            entry,
+            weights=(
+                hosted(f"{url}/gone.h5", resnet18_file, None),
+                hosted(f"{url}/resnet18.h5", resnet18_file, None),
+            ),
+        )
+    )
     path = zoo.weights_file("resnet18_v1b")
     assert path.read_bytes() == resnet18_file.read_bytes()
     server.files.clear()
     assert zoo.weights_file("resnet18_v1b") == path
 
 
-def test_an_upstream_file_is_fetched_converted_and_only_the_result_kept(server, url, entries, tmp_path, cache):
+def test_an_upstream_file_is_fetched_converted_and_only_the_result_kept(
+    server, url, entries, tmp_path, cache
+):
     from tests.test_conversion import upstream_arrays, write_params
 
     entry = modelzoo.info("resnet18_v1b")
@@ -124,7 +135,9 @@ def test_an_upstream_file_is_fetched_converted_and_only_the_result_kept(server, 
     assert modelzoo.load("resnet18_v1b", include_top=False) is not None
 
 
-def test_an_upstream_file_with_another_checksum_is_refused_and_nothing_kept(server, url, entries, tmp_path, cache):
+def test_an_upstream_file_with_another_checksum_is_refused_and_nothing_kept(
+    server, url, entries, tmp_path, cache
+):
     from tests.test_conversion import upstream_arrays, write_params
 
     entry = modelzoo.info("resnet18_v1b")

@@ -43,7 +43,9 @@ def test_a_bare_name_means_its_only_tag():
 
 
 def test_an_unknown_name_brings_the_three_nearest():
-    with pytest.raises(UnknownModel, match=r"no model 'resnet50_v1x'; the nearest names are .*resnet50_v1") as caught:
+    with pytest.raises(
+        UnknownModel, match=r"no model 'resnet50_v1x'; the nearest names are .*resnet50_v1"
+    ) as caught:
         modelzoo.info("resnet50_v1x")
     assert str(caught.value).partition("are ")[2].partition(".")[0].count(",") == 2
 
@@ -55,7 +57,9 @@ def two_tags(defaults) -> registry.Registry:
 
 
 def test_a_bare_name_with_two_tags_and_no_default_is_ambiguous():
-    with pytest.raises(UnknownModel, match=r"ambiguous: say which of resnet50_v1d\.gluon, resnet50_v1d\.other"):
+    with pytest.raises(
+        UnknownModel, match=r"ambiguous: say which of resnet50_v1d\.gluon, resnet50_v1d\.other"
+    ):
         two_tags({}).find("resnet50_v1d")
 
 
@@ -87,7 +91,10 @@ BREAKAGES = {
         lambda e, _: e["source"]["checksums"][0].update(algorithm="crc"),
         r"source: checksums\[0\]: algorithm: expected Literal",
     ),
-    "an entry that is no object": (lambda _, d: d["models"].update({"resnet50_v1d.gluon": 3}), "expected an object"),
+    "an entry that is no object": (
+        lambda _, d: d["models"].update({"resnet50_v1d.gluon": 3}),
+        "expected an object",
+    ),
 }
 
 

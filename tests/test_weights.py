@@ -92,7 +92,10 @@ def without(name):
 
 BREAKAGES = {
     "missing": (without("stem_bn/beta"), "lacks stem_bn/beta"),
-    "headless": (lambda a: {n: x for n, x in a.items() if "logits" not in n}, "lacks logits/bias, logits/kernel"),
+    "headless": (
+        lambda a: {n: x for n, x in a.items() if "logits" not in n},
+        "lacks logits/bias, logits/kernel",
+    ),
     "left over": (lambda a: a | {"extra/kernel": np.zeros(1)}, "has beyond the model extra/kernel"),
     "renamed": (
         lambda a: without("stem_bn/beta")(a) | {"stem_bn/betta": a["stem_bn/beta"]},
@@ -144,7 +147,9 @@ def test_synthetic_weights_are_the_same_everywhere():
     assert digest == "94ead808ccb1c7c84770338daaab277967eb7bfa3c54d96147911a2f1babdcb5"
 
 
-@pytest.mark.parametrize("entry", [registry.info(k) for k in modelzoo.list_models(tag="modelzoo")], ids=lambda e: e.key)
+@pytest.mark.parametrize(
+    "entry", [registry.info(k) for k in modelzoo.list_models(tag="modelzoo")], ids=lambda e: e.key
+)
 def test_the_bundled_file_is_small_and_says_what_it_was_trained_and_measured_on(entry):
     path = modelzoo.weights_file(entry.key)
     receipt = weights.receipt(path)

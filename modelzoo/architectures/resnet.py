@@ -57,7 +57,7 @@ def tencent(nn: Layers, x, facts: Variant) -> dict[str, Any]:
 
 
 def preactivated_bottleneck(nn: Layers, x, width: int, stride: int, project: bool, name: str):
-    """Norm before each convolution; a projected shortcut has a batch norm of its own on the same input."""
+    """Norm before each convolution; a projected shortcut has a norm of its own on the same input."""
 
     def norm_relu_conv(x, filters, kernel, stride, bn, conv):
         x = nn.norm(x, name=f"{name}_{bn}", **TENCENT_NORM)
@@ -74,7 +74,7 @@ def preactivated_bottleneck(nn: Layers, x, width: int, stride: int, project: boo
 
 
 def gluon(nn: Layers, x, facts: Variant) -> dict[str, Any]:
-    """ResNet v1b: the bottleneck strides in its 3x3 convolution. v1c, v1d and v1s change stem and shortcut."""
+    """ResNet v1b: the bottleneck strides in its 3x3 convolution. v1c, v1d, v1s vary stem and shortcut."""
     if facts.deep_stem is None:
         x = conv_norm_relu(nn, x, 64, 7, 2, "stem_conv")
     else:

@@ -28,7 +28,7 @@ def convert(
     official: bool = False,
     parity: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Writes the upstream file (or folder, checkpoint prefix, archive) at `path` as ours; returns the receipt.
+    """Writes the upstream file, folder, checkpoint prefix or archive `path` as ours; returns the receipt.
 
     `official` demands every checksum that the registry has of it. `parity`, figures of a comparison
     with the original program, goes into the receipt. Memory: the model in zeros, and one tensor.
@@ -58,7 +58,7 @@ def convert(
 
 
 def weight_shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
-    """The shape of every weight of the entry's full network, by `layer/weight`, in the order of the layers."""
+    """The shape of every weight of the entry's full network by `layer/weight`, in the order of layers."""
     graph = entry.graph
     network = build(
         graph.family,

@@ -22,18 +22,18 @@ WEIGHTS = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
-SCOPE = re.compile(r"(resnetv1[a-z]_)?\w+")  # names by attributes have dots
 BLOCK = re.compile(r"stage(\d+)_block(\d+)_(shortcut_)?(conv|bn)(\d*)")
 STEM = re.compile(r"stem_(conv|bn)(\d*)")
 
 
 def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
     """The function from our path to the upstream name, for the kind of names that `upstream` has."""
-    scopes = [match for name in upstream if (match := SCOPE.fullmatch(name))]
-    if scopes:
-        prefix = scopes[0][1] or ""
-        return lambda path: prefix + scope_name(path, variant)
-    return lambda path: attribute_name(path, variant)
+    if not upstream or any("." in name for name in upstream):
+        return lambda path: attribute_name(path, variant)
+    # v1c and v1d have the same layers: only the network's prefix tells them apart.
+    network = f"resnet{variant.partition('_')[2]}_"
+    prefix = network if any(name.startswith("resnet") for name in upstream) else ""
+    return lambda path: prefix + scope_name(path, variant)
 
 
 def attribute_name(path: str, variant: str) -> str:

@@ -36,7 +36,8 @@ def pair(
     unused = sorted(name for name in set(upstream) - claimed.keys() if not ignored.fullmatch(name))
     if missing or unused:
         raise ConversionError(
-            f"The tensors do not pair with the architecture: {len(pairs) - len(missing)} of {len(pairs)} found"
+            "The tensors do not pair with the architecture: "
+            f"{len(pairs) - len(missing)} of {len(pairs)} found"
             f"{_listed('; missing upstream', missing)}{_listed('; not used', unused)}."
         )
     return pairs

@@ -1,4 +1,4 @@
-"""Where Tencent's ML-Images checkpoints keep our weights. Source: models/resnet.py of Tencent/tencent-ml-images."""
+"""Where Tencent's ML-Images checkpoints keep our weights: named as its models/resnet.py does."""
 
 from __future__ import annotations
 

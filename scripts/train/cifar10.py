@@ -1,8 +1,10 @@
 """Trains the bundled model, resnet9_cifar10.modelzoo, and measures it on the test pictures.
 
-    python scripts/train/cifar10.py OUT_FOLDER [--data cifar10_jpeg.npz] [--epochs 28]
+    python scripts/train/cifar10.py FOLDER [--data cifar10_jpeg.npz] [--epochs 28]
 
-Without --data it takes keras.datasets.cifar10. A stopped run continues where its last epoch ended.
+Without --data it takes keras.datasets.cifar10. A stopped run continues where its last epoch ended. The
+test pictures are looked at once, after the last epoch. FOLDER/resnet9_cifar10.modelzoo.h5 is the result:
+copy it to modelzoo/bundled/ and run scripts/build_registry.py, which takes the accuracy from its receipt.
 """
 
 from __future__ import annotations
@@ -11,14 +13,17 @@ import argparse
 import io
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import keras
 import numpy as np
 from PIL import Image
 
+from modelzoo import weights
 from modelzoo.architectures import build
 
+KEY = "resnet9_cifar10.modelzoo"
 MEAN = np.array([0.4914, 0.4822, 0.4465], np.float32)  # of the training pictures, in [0, 1]
 STD = np.array([0.2470, 0.2435, 0.2616], np.float32)
 CROP_MARGIN = 4  # pixels
@@ -62,13 +67,15 @@ def main() -> None:
         AugmentedPictures(*train),
         epochs=arguments.epochs,
         verbose=2,
-        callbacks=[keras.callbacks.BackupAndRestore(arguments.folder / "checkpoint", delete_checkpoint=False)],
+        callbacks=[
+            keras.callbacks.BackupAndRestore(arguments.folder / "checkpoint", delete_checkpoint=False)
+        ],
     )
     save(model, test, arguments)
 
 
 def network(dtype: str | None) -> keras.Model:
-    return build("resnet", "9", input_shape=(32, 32, 3), classes=10, dtype=dtype)
+    return build("resnet", "9", input_shape=(32, 32, 3), classes=10, dtype=dtype).model()
 
 
 class AugmentedPictures(keras.utils.PyDataset):
@@ -115,20 +122,37 @@ def read_pictures(path: Path | None):
 
 
 def decode(stream: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    jpegs = (stream[start:end].tobytes() for start, end in zip(offsets[:-1], offsets[1:], strict=True))
+    jpegs = (stream[start:end].tobytes() for start, end in pairwise(offsets))
     return np.stack([np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs])
 
 
+def by_layer(model: keras.Model):
+    """The model's weights in the order of weights.shapes: get_weights() has another."""
+    return (variable.numpy() for layer in model.layers for variable in layer.weights)
+
+
 def save(model: keras.Model, test, arguments: argparse.Namespace) -> None:
-    """Rounds the weights to float16, measures the float32 network on them, and writes both."""
+    """Rounds the weights to float16, measures the float32 network on them, and writes the weight file."""
     final = network("float32")
-    final.set_weights([np.asarray(w).astype(np.float16).astype(np.float32) for w in model.get_weights()])
+    rounded = {
+        path: np.asarray(value, np.float16)
+        for path, value in zip(weights.shapes(model), by_layer(model), strict=True)
+    }
+    receipt = {"model": KEY, "parameters": final.count_params()}
+    target = arguments.folder / f"{KEY}.h5"
+    weights.write(target, rounded.items(), receipt)
+    weights.assign(final, target)
     right = final.predict(normalise(test[0]), batch_size=500, verbose=0).argmax(-1) == test[1]
-    result = {"epochs": arguments.epochs, "data": arguments.data and arguments.data.name,
-              "pictures": len(right), "accuracy": float(right.mean())}
-    (arguments.folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-    np.savez(arguments.folder / "weights.npz", **{v.path: np.asarray(v.value) for v in final.weights})
-    print(f"accuracy on {len(right)} test pictures: {right.mean():.2%}")
+    kind = "keras.datasets.cifar10" if arguments.data is None else f"CIFAR-10 as {arguments.data.name}"
+    receipt |= {
+        "accuracy": round(100 * float(right.mean()), 2),
+        "measured_on": f"all {len(right):,} test pictures of {kind}",
+        "trained_on": f"the 50,000 training pictures of {kind}, {arguments.epochs} epochs",
+        "trained_by": "scripts/train/cifar10.py",
+        "stored_as": "float16; measured after the rounding",
+    }
+    weights.write(target, rounded.items(), receipt)
+    print(json.dumps(receipt, indent=2))
 
 
 if __name__ == "__main__":

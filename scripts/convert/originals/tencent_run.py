@@ -2,7 +2,7 @@
 
 It runs in an environment of its own (tensorflow 2.21, tf_keras) and is called by ../tencent.py:
 
-    python tencent_run.py CLONE RESNET_SIZE CLASSES CHECKPOINT_PREFIX INPUTS.npz OUTPUTS.npz [--weights WEIGHTS.npz]
+    python tencent_run.py CLONE SIZE CLASSES CHECKPOINT_PREFIX INPUTS.npz OUTPUTS.npz [--weights WEIGHTS.npz]
 
 CLONE is a clone of Tencent/tencent-ml-images. With --weights, arrays by variable name, it writes the
 checkpoint first. Two spellings of the original are brought up to date in memory: `out_channel/4`,

@@ -1,0 +1,84 @@
+"""The README tells the truth: its snippets run, its table is today's, and CI runs its command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from modelzoo import cli, conversion, registry, synthetic, weights
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text("utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def resnet50(cache):
+    """The README's model in the cache, with synthetic weights in place of the real ones."""
+    entry = registry.info("resnet50_v1d")
+    shapes = conversion.weight_shapes(entry)
+    path = cache / "weights" / f"{entry.key}.h5"
+    weights.write(path, ((n, synthetic.array(n, s)) for n, s in shapes.items()), {"model": entry.key})
+
+
+@pytest.mark.usefixtures("resnet50")
+def test_the_python_snippets_run_in_order(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    names = {}
+    for snippet in PYTHON:
+        exec(compile(snippet, "README.md", "exec"), names)
+    assert capsys.readouterr().out.startswith("cat ")
+    assert names["pooled"].output_shape == (None, 2048)
+    assert list(names["pyramid"].output) == ["C2", "C3", "C4", "C5"]
+    assert names["seven"].output_shape == (None, 7)
+
+
+def test_the_conversion_commands_run(monkeypatch, tmp_path, cache):
+    from tests.test_conversion import upstream_arrays, write_params
+
+    monkeypatch.chdir(tmp_path)
+    entry = registry.info("resnet50_v1d")
+    params = write_params(tmp_path / entry.source.member, upstream_arrays(entry))
+    with zipfile.ZipFile("resnet50_v1d-117a384e.zip", "w") as archive:
+        archive.write(params, params.name)
+    convert, add = (shlex.split(line, comments=True)[1:] for line in SHELL[2].splitlines())
+    assert cli.main(convert) == 0
+    assert np.array_equal(
+        dict(weights.read(tmp_path / "resnet50_v1d.h5"))["logits/bias"],
+        synthetic.array("logits/bias", (1000,)),
+    )
+    assert cli.main(add) == 1  # the synthetic file has not the published checksum
+    assert not cache.exists()
+
+
+def test_the_table_of_models_is_todays():
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import readme_table
+
+    assert readme_table.updated(README) == README, "run python scripts/readme_table.py"
+
+
+def test_the_shown_output_is_what_the_first_command_prints():
+    shown = re.search(r"```text\n(.*?)```", README, re.DOTALL)[1]
+    command = [sys.executable, "-m", "modelzoo", *shlex.split(SHELL[0].partition("&& modelzoo ")[2])]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    without_times = re.compile(r"[\d.]+(?= ms)")
+    assert without_times.sub("", printed).strip() == without_times.sub("", shown).strip()
+
+
+def test_ci_runs_the_second_command():
+    awk = re.search(r"command=\$\((awk .*? README\.md)\)", (ROOT / ".ci" / "run").read_text())[1]
+    found = subprocess.run(["bash", "-c", awk], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert found.strip() == SHELL[1].strip() == "pip install -e '.[test]' && pytest"
+
+
+def test_the_environment_variables_are_those_that_the_code_reads():
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "modelzoo").rglob("*.py"))
+    assert set(re.findall(r"MODELZOO_[A-Z_]+", code)) == set(re.findall(r"`(MODELZOO_[A-Z_]+)`", README))
