@@ -27,19 +27,20 @@ RANGES = {
 
 def array(path: str, shape: tuple[int, ...]) -> np.ndarray:
     """The synthetic weight of this path, float32 of `shape`. Kernels keep the variance after a ReLU."""
-    low, high = _range(path.rpartition("/")[2], shape)
+    low, high = _range(path, shape)
     key = int.from_bytes(hashlib.sha256(path.encode()).digest()[:16], "little")
     words = np.random.Philox(key=key).random_raw(math.prod(shape))
     uniform = (words >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
     return (np.float32(low) + np.float32(high - low) * uniform).reshape(shape)
 
 
-def _range(kind: str, shape: tuple[int, ...]) -> tuple[float, float]:
+def _range(path: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    layer, _, kind = path.rpartition("/")
     if kind in RANGES:
         return RANGES[kind]
     if kind != "kernel":
         raise ValueError(f"There is no synthetic rule for a weight called {kind!r}.")
-    fan_in = math.prod(shape[:-1])
+    fan_in = math.prod(shape[:2] if "depthwise" in layer else shape[:-1])
     bound = math.sqrt(3 * 2 / fan_in)  # a uniform distribution of variance 2 / fan_in
     return -bound, bound
 

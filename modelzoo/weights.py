@@ -22,7 +22,8 @@ from modelzoo.errors import WeightsMismatch
 from modelzoo.files import appearing
 
 RECEIPT = "modelzoo"  # the root attribute that holds the receipt
-HEAD = "logits"  # the layer that a model without top, or with other classes, does not take
+HEAD = ("logits",)  # the layer that a model with other classes does not take from the file
+TOP = ("fc6", "fc7", "logits")  # those that a model without top does not have
 SHOWN = 5  # names of each kind in an error
 # Keras reads a file without these as one of Keras 1 and rearranges its kernels.
 KERAS_LAYOUT = {"keras_version": "2.0.0", "backend": "tensorflow"}
@@ -77,7 +78,7 @@ def assign(model, path: Path, *, fresh_head: bool = False) -> None:
     a `fresh_head`, which keeps its own. The model is unchanged if WeightsMismatch is raised.
     """
     variables = {
-        name: variable for name, variable in _variables(model) if not (fresh_head and _in_head(name))
+        name: variable for name, variable in _variables(model) if not (fresh_head and _within(name, HEAD))
     }
     with _open(path) as file:
         _check(file, {name: tuple(variable.shape) for name, variable in variables.items()})
@@ -88,7 +89,7 @@ def assign(model, path: Path, *, fresh_head: bool = False) -> None:
 def assign_synthetic(model, *, fresh_head: bool = False) -> None:
     """Sets every weight of the model, but not a `fresh_head`, by the rule of synthetic.py."""
     for path, variable in _variables(model):
-        if not (fresh_head and _in_head(path)):
+        if not (fresh_head and _within(path, HEAD)):
             variable.assign(synthetic.array(path, tuple(variable.shape)))
 
 
@@ -104,8 +105,8 @@ def _variables(model) -> Iterator[tuple[str, Any]]:
             yield f"{layer.name}/{variable.name}", variable
 
 
-def _in_head(name: str) -> bool:
-    return name.startswith(f"{HEAD}/")
+def _within(name: str, layers: tuple[str, ...]) -> bool:
+    return name.partition("/")[0] in layers
 
 
 def _open(path: Path) -> h5py.File:
@@ -128,8 +129,10 @@ def _names(file: h5py.File) -> list[str]:
 
 
 def _check(file: h5py.File, wanted: Mapping[str, tuple[int, ...]]) -> None:
-    headless = not any(_in_head(name) for name in wanted)
-    given = {name for name in _names(file) if not (headless and _in_head(name))}
+    given = set(_names(file))
+    for part in (HEAD, TOP):
+        if not any(_within(name, part) for name in wanted):
+            given = {name for name in given if not _within(name, part)}
     differences = [
         f"{verb} {_some(names)}"
         for verb, names in (("lacks", wanted.keys() - given), ("has beyond the model", given - wanted.keys()))

@@ -19,15 +19,23 @@ from modelzoo import synthetic
 from modelzoo.registry import Entry
 
 GOLDENS = Path(__file__).parent / "goldens"
-INPUTS = {"noise_224x224": (224, 224), "noise_97x131": (97, 131)}  # height, width; odd sides find padding
+ODD_SIZE = (97, 131)  # height, width of the second input: odd sides find wrong padding
+ODD_SIZES = {"vgg": (257, 289)}  # for families that cannot take the above
 SAMPLES = 1024
 LIMIT = 2e-6  # of the relative L2 error, for float32; gluon2TF promised 1e-5
 ORIGINALS = {
     "tencent": "tencent-ml-images models/resnet.py, TF 2.21",
     "gluon": "gluoncv 0.10.5 on mxnet 1.9.1",
+    "slim": "research/slim nets, tf_slim 1.1, TF 2.21",
 }
 MAPS = ("C2", "C3", "C4", "C5")
 HEADER = f"{'model':<36} {'original program':<44} {'std':>7} {'logits':>8} {'C2..C4':>8} {'C5':>8}  argmax"
+
+
+def inputs(entry: Entry) -> dict[str, tuple[int, int]]:
+    """Height and width of the two noise pictures by name: the entry's own size, and an odd one."""
+    sizes = (entry.graph.input_shape[:2], ODD_SIZES.get(entry.graph.family, ODD_SIZE))
+    return {f"noise_{height}x{width}": (height, width) for height, width in sizes}
 
 
 def golden(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -61,7 +69,7 @@ def compare(entry: Entry, original: dict[str, np.ndarray], weights="synthetic") 
     ours = golden(outputs(entry, weights))
     figures: dict[str, float | bool] = dict.fromkeys(("logits", *MAPS), 0.0)
     figures["argmax_equal"] = True
-    for name in INPUTS:
+    for name in inputs(entry):
         logits = original[f"{name}/logits"]
         figures["logits_std"] = float(logits.std())
         figures["logits"] = max(figures["logits"], relative(ours[f"{name}/logits"], logits))
@@ -93,7 +101,7 @@ def outputs(entry: Entry, weights="synthetic") -> dict[str, np.ndarray]:
         weight_files.assign(network.model(), weights)
     every = keras.Model(network.images, network.maps | {"logits": network.output})
     results = {}
-    for name, size in INPUTS.items():
+    for name, size in inputs(entry).items():
         for map_name, array in every(synthetic.images(*size), training=False).items():
             results[f"{name}/{map_name}"] = keras.ops.convert_to_numpy(array)
     return results

@@ -67,10 +67,10 @@ def test_pictures_are_read_only_when_they_are_needed(classifier):
 
 @pytest.mark.skipif(not CIFAR.exists(), reason="../shared/data/cifar10_jpeg.npz is not there")
 def test_the_registry_states_the_accuracy_that_is_measured(classifier):
-    """On the first 1,000 test pictures, within three standard errors."""
+    """On every tenth test picture (they are sorted by class), within three standard errors."""
     with np.load(CIFAR) as data:
-        stream, offsets, truth = data["test_jpeg"], data["test_offsets"][:1001], data["test_labels"][:1000]
-    jpegs = [stream[start:end].tobytes() for start, end in pairwise(offsets)]
+        stream, offsets, truth = data["test_jpeg"], data["test_offsets"], data["test_labels"][::10]
+    jpegs = [stream[start:end].tobytes() for start, end in list(pairwise(offsets))[::10]]
     names = [label.name for label in labels.read("cifar10")]
     right = [
         answer[0].name == names[label] for answer, label in zip(classifier(jpegs, top=1), truth, strict=True)

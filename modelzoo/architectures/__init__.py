@@ -85,13 +85,18 @@ def build(
     maps = module.backbone(nn, images, variant)
     x = maps[max(maps)]
     if classes is not None:
-        x = nn.global_pool(x, "avg", name="pool")
+        x = getattr(module, "top", _average_pool)(nn, x, variant)
         x = replace(nn, initialise=initialise or initialise_head).dense(x, classes, name="logits")
         if classifier_activation is not None:
             x = nn.activation(x, classifier_activation, name="probabilities")
     elif pooling is not None:
         x = nn.global_pool(x, pooling, name="pool")
     return Network(name or f"{family}_{variant}", images, maps, x)
+
+
+def _average_pool(nn, x, variant: str):
+    """What most networks have between the last feature map and the logits; a family may have its own."""
+    return nn.global_pool(x, "avg", name="pool")
 
 
 def _module(family: str):

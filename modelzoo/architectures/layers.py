@@ -1,8 +1,9 @@
 """The vocabulary of the architectures: named Keras layers, and the one place that decides padding.
 
-Every convolution and pooling here pads symmetrically, as Caffe, MXNet and PyTorch do. Keras' own
-"same" pads unevenly under stride (nothing before, one pixel after), which shifts every feature map
-of a ResNet by half a pixel per stage.
+There are three paddings. SYMMETRIC, the default, puts (kernel - 1) / 2 zeros on every side, as Caffe, MXNet
+and PyTorch do. "same" is TensorFlow's: under stride it pads unevenly (nothing before and one pixel after an
+even side), which is right for networks that were trained so and shifts the feature maps of all others.
+"valid" pads nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import keras
 
+SYMMETRIC = "symmetric"
 HE_NORMAL = {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"}
 
 
@@ -28,17 +30,25 @@ class Layers:
     dtype: str | None = None
     initialise: bool = True
 
-    def conv(self, x, filters: int, kernel: int, *, name: str, stride: int = 1):
-        """A convolution without bias, padded by (kernel - 1) / 2 pixels on every side."""
-        padding = "same"  # at stride 1 and odd kernels, the same as padding by hand, and faster
-        if stride > 1:
-            x, padding = self._pad(x, (kernel - 1) // 2, name), "valid"
+    def conv(
+        self,
+        x,
+        filters: int,
+        kernel: int | tuple[int, int],
+        *,
+        name: str,
+        stride: int = 1,
+        padding: str = SYMMETRIC,
+        bias: bool = False,
+    ):
+        """A convolution; `kernel` is a side or (height, width), odd where the padding is symmetric."""
+        x, padding = self._padded(x, kernel, stride, padding, name)
         layer = keras.layers.Conv2D(
             filters,
             kernel,
             strides=stride,
             padding=padding,
-            use_bias=False,
+            use_bias=bias,
             kernel_initializer=keras.initializers.VarianceScaling(**HE_NORMAL),
             data_format="channels_last",
             dtype=self.dtype,
@@ -46,31 +56,54 @@ class Layers:
         )
         return self._apply(layer, x)
 
-    def norm(self, x, *, name: str, epsilon: float, momentum: float):
-        """A batch normalisation over the channels."""
+    def depthwise_conv(self, x, kernel: int, *, name: str, stride: int = 1, padding: str = SYMMETRIC):
+        """A convolution of each channel by itself, without bias; `name` must say "depthwise"."""
+        x, padding = self._padded(x, kernel, stride, padding, name)
+        layer = keras.layers.DepthwiseConv2D(
+            kernel,
+            strides=stride,
+            padding=padding,
+            use_bias=False,
+            depthwise_initializer=keras.initializers.VarianceScaling(**HE_NORMAL),
+            data_format="channels_last",
+            dtype=self.dtype,
+            name=name,
+        )
+        return self._apply(layer, x, "depthwise_initializer")
+
+    def norm(self, x, *, name: str, epsilon: float, momentum: float, scale: bool = True):
+        """A batch normalisation over the channels; without `scale` there is no gamma."""
         layer = keras.layers.BatchNormalization(
-            axis=-1, epsilon=epsilon, momentum=momentum, dtype=self.dtype, name=name
+            axis=-1, epsilon=epsilon, momentum=momentum, scale=scale, dtype=self.dtype, name=name
         )
         return layer(x)
 
-    def relu(self, x, *, name: str):
-        return keras.layers.ReLU(dtype=self.dtype, name=name)(x)
+    def relu(self, x, *, name: str, limit: float | None = None):
+        """max(x, 0), or min(max(x, 0), limit): a limit of 6 makes ReLU6."""
+        return keras.layers.ReLU(limit, dtype=self.dtype, name=name)(x)
 
     def add(self, branches: Sequence[Any], *, name: str):
         return keras.layers.Add(dtype=self.dtype, name=name)(branches)
 
-    def max_pool(self, x, size: int, *, stride: int, name: str):
-        """A max pooling padded by (size - 1) / 2 zeros: its input must come from a ReLU."""
-        x = self._pad(x, (size - 1) // 2, name)
-        return keras.layers.MaxPooling2D(
-            size, stride, "valid", data_format="channels_last", dtype=self.dtype, name=name
-        )(x)
+    def concat(self, branches: Sequence[Any], *, name: str):
+        """The branches one after the other along the channels."""
+        return keras.layers.Concatenate(axis=-1, dtype=self.dtype, name=name)(branches)
 
-    def average_pool(self, x, size: int, *, name: str):
-        """An average pooling of stride `size`; a partial window at the edge averages what it has."""
-        return keras.layers.AveragePooling2D(
-            size, size, "same", data_format="channels_last", dtype=self.dtype, name=name
-        )(x)
+    def max_pool(self, x, size: int, *, stride: int, name: str, padding: str = SYMMETRIC):
+        """A max pooling; symmetric padding is with zeros, so its input must come from a ReLU."""
+        if padding == SYMMETRIC:
+            x, padding = self._pad(x, size, name), "valid"
+        layer = keras.layers.MaxPooling2D(
+            size, stride, padding, data_format="channels_last", dtype=self.dtype, name=name
+        )
+        return layer(x)
+
+    def average_pool(self, x, size: int, *, name: str, stride: int | None = None, padding: str = "same"):
+        """An average pooling, of stride `size` unless given; a window at the edge averages what it has."""
+        layer = keras.layers.AveragePooling2D(
+            size, stride or size, padding, data_format="channels_last", dtype=self.dtype, name=name
+        )
+        return layer(x)
 
     def global_pool(self, x, kind: str, *, name: str):
         """The average ("avg") or maximum ("max") over height and width: (batch, channels)."""
@@ -88,17 +121,30 @@ class Layers:
         dtype = "float32" if keras.dtype_policies.get(self.dtype).name.startswith("mixed") else self.dtype
         return keras.layers.Activation(function, dtype=dtype, name=name)(x)
 
-    def _pad(self, x, pixels: int, name: str):
-        if pixels == 0:
-            return x
-        return keras.layers.ZeroPadding2D(
-            pixels, data_format="channels_last", dtype=self.dtype, name=f"{name}_pad"
-        )(x)
+    def _padded(self, x, kernel: int | tuple[int, int], stride: int, padding: str, name: str):
+        """The input and Keras' word for what remains to be padded."""
+        if padding != SYMMETRIC:
+            return x, padding
+        if stride == 1:
+            return x, "same"  # at stride 1 and odd kernels the same as padding by hand, and faster
+        return self._pad(x, kernel, name), "valid"
 
-    def _apply(self, layer, x):
+    def _pad(self, x, kernel: int | tuple[int, int], name: str):
+        """Zeros on every side, half a kernel wide."""
+        height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+        margins = ((height - 1) // 2, (width - 1) // 2)
+        if margins == (0, 0):
+            return x
+        layer = keras.layers.ZeroPadding2D(
+            margins, data_format="channels_last", dtype=self.dtype, name=f"{name}_pad"
+        )
+        return layer(x)
+
+    def _apply(self, layer, x, initialiser: str = "kernel_initializer"):
         if self.initialise:
             return layer(x)
-        initialiser, layer.kernel_initializer = layer.kernel_initializer, keras.initializers.Zeros()
+        real = getattr(layer, initialiser)
+        setattr(layer, initialiser, keras.initializers.Zeros())
         x = layer(x)
-        layer.kernel_initializer = initialiser
+        setattr(layer, initialiser, real)
         return x

@@ -31,10 +31,10 @@ from tests import parity  # noqa: E402
 Command = Callable[[argparse.Namespace, Entry, Path, Path, Path], list[str]]
 
 
-def main(description: str, converter: str, checkpoint_name: str, command: Command, options=()) -> None:
+def main(description: str, tag: str, checkpoint_name: str, command: Command, options=()) -> None:
     """`command` gives the original's command line for an entry, checkpoint, inputs and outputs."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("models", nargs="*", help=f"registry names; default: all of {converter}")
+    parser.add_argument("models", nargs="*", help=f"registry names; default: all of the tag {tag}")
     parser.add_argument("--python", required=True, help="interpreter of the original's environment")
     parser.add_argument("--checkpoint", type=Path, help="the upstream's file of the one model named")
     parser.add_argument("--output", type=Path, help="folder for the converted file, with --checkpoint")
@@ -44,27 +44,19 @@ def main(description: str, converter: str, checkpoint_name: str, command: Comman
     if arguments.checkpoint and (len(arguments.models) != 1 or not arguments.output):
         parser.error("--checkpoint goes with one model and --output")
 
-    entries = [registry.info(name) for name in arguments.models or registry.list_models()]
     print(parity.HEADER)
-    for entry in entries:
-        if (entry.source and entry.source.converter) != converter and not _is_graph_only(entry, converter):
-            continue
+    for name in arguments.models or registry.list_models(tag=tag):
         with tempfile.TemporaryDirectory() as folder:
-            _prove(entry, converter, Path(folder), checkpoint_name, command, arguments)
+            _prove(registry.info(name), Path(folder), checkpoint_name, command, arguments)
 
 
-def _is_graph_only(entry: Entry, converter: str) -> bool:
-    """Tencent's ResNet-50 and -152: the program has them, no file was published."""
-    return entry.source is None and entry.tag == converter
-
-
-def _prove(entry: Entry, converter: str, folder: Path, checkpoint_name, command, arguments) -> None:
+def _prove(entry: Entry, folder: Path, checkpoint_name, command, arguments) -> None:
     inputs, outputs = folder / "inputs.npz", folder / "outputs.npz"
-    np.savez(inputs, **{name: synthetic.images(*size) for name, size in parity.INPUTS.items()})
+    np.savez(inputs, **{name: synthetic.images(*size) for name, size in parity.inputs(entry).items()})
     checkpoint = arguments.checkpoint or folder / checkpoint_name
     line = command(arguments, entry, checkpoint, inputs, outputs)
     if not arguments.checkpoint:
-        arrays = _upstream_arrays(entry, converter)
+        arrays = _upstream_arrays(entry)
         np.savez(folder / "weights.npz", **arrays)
         line += ["--weights", str(folder / "weights.npz")]
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL, stderr=None)
@@ -79,8 +71,9 @@ def _prove(entry: Entry, converter: str, folder: Path, checkpoint_name, command,
     print(parity.row(entry, parity.compare(entry, parity.read_golden(entry.key))), flush=True)
 
 
-def _upstream_arrays(entry: Entry, converter: str) -> dict[str, np.ndarray]:
+def _upstream_arrays(entry: Entry) -> dict[str, np.ndarray]:
     """The synthetic weights under the upstream's names and in its layout."""
+    converter = entry.source.converter if entry.source else entry.tag  # Tencent's depths without a file
     family = import_module(f"modelzoo.conversion.{converter}")
     name_of = family.naming(entry.graph.variant)
     return {

@@ -21,4 +21,4 @@ def command(arguments, entry, checkpoint, inputs, outputs) -> list[str]:
 
 
 if __name__ == "__main__":
-    common.main(__doc__.splitlines()[0], "gluoncv", "checkpoint.params", command)
+    common.main(__doc__.splitlines()[0], "gluon", "checkpoint.params", command)

@@ -1,0 +1,87 @@
+"""Builds modelzoo/registry.json from the collected facts about upstream files.
+
+    python scripts/registry/build.py [--facts ../shared/facts/upstream.json]
+
+What the facts leave open stays null. The figures of the bundled model come from its own receipt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import gluon
+import tencent
+from common import graph
+
+from modelzoo import registry, weights
+
+ROOT = Path(__file__).parents[2]
+FACTS = ROOT.parent / "shared" / "facts" / "upstream.json"
+TARGET = ROOT / "modelzoo" / "registry.json"
+BUNDLED = "resnet9_cifar10.modelzoo"
+UPSTREAMS = (gluon, tencent)
+
+PICTURES = {
+    "tencent_demo": {
+        "shorter_side": 256,
+        "crop": 224,
+        "kernel": "opencv_linear",
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+    },
+    "gluoncv_eval": {
+        "shorter_side": 256,
+        "crop": 224,
+        "kernel": "opencv_linear",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    },
+    "cifar": {
+        "shorter_side": 32,
+        "crop": 32,
+        "kernel": "pillow_bicubic",
+        "mean": [0.4914, 0.4822, 0.4465],
+        "std": [0.247, 0.2435, 0.2616],
+    },
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--facts", type=Path, default=FACTS)
+    records = json.loads(parser.parse_args().facts.read_text("utf-8"))
+    facts = {record["id"]: record for record in records if record["record"] == "weights"}
+
+    models = {BUNDLED: bundled()}
+    for upstream in UPSTREAMS:
+        models |= upstream.entries(facts)
+    text = json.dumps({"pictures": PICTURES, "models": dict(sorted(models.items()))}, indent=2) + "\n"
+    registry.parse(text)
+    TARGET.write_text(text, "utf-8")
+    print(f"{TARGET}: {len(models)} models")
+
+
+def bundled() -> dict:
+    receipt = weights.receipt(ROOT / "modelzoo" / "bundled" / f"{BUNDLED}.h5")
+    metric = {
+        "name": "top1",
+        "value": receipt["accuracy"],
+        "dataset": receipt["measured_on"],
+        "measured_by": "scripts/train/cifar10.py",
+        "note": f"trained on {receipt['trained_on']}; weights {receipt['stored_as']}",
+    }
+    return {
+        "graph": graph("resnet", "9", 32, 10),
+        "pictures": "cifar",
+        "labels": "cifar10",
+        "parameters": receipt["parameters"],
+        "metrics": [metric],
+        "licences": {"code": "Apache-2.0", "weights": "Apache-2.0", "data": None},
+        "paper": None,
+    }
+
+
+if __name__ == "__main__":
+    main()

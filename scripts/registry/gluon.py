@@ -1,0 +1,36 @@
+"""Registry entries of GluonCV's ResNets v1b, v1c, v1d and v1s."""
+
+from __future__ import annotations
+
+import re
+
+from common import checksums, graph, links, metrics, parameters, source
+
+NAME = re.compile(r"resnet(\d+)_v1([bcds])")
+HOST = "https://apache-mxnet.s3"
+
+
+def entries(facts: dict[str, dict]) -> dict[str, dict]:
+    names = [identifier.removeprefix("gluoncv_") for identifier in facts]
+    return {f"{name}.gluon": entry(name, facts[f"gluoncv_{name}"]) for name in names if NAME.fullmatch(name)}
+
+
+def entry(name: str, fact: dict) -> dict:
+    depth, letter = NAME.fullmatch(name).groups()
+    network = graph("resnet", f"{depth}_v1{letter}", 224, 1000)
+    return {
+        "graph": network,
+        "pictures": "gluoncv_eval",
+        "labels": "imagenet",
+        "source": source(
+            "gluoncv",
+            "mxnet",
+            [url for url in links(fact) if url.startswith(HOST)],
+            checksums=checksums(fact, "member"),
+            member=fact["archive_member"],
+        ),
+        "parameters": parameters(network),
+        "metrics": metrics(fact["accuracy"], "ImageNet validation, 224 px"),
+        "licences": {"code": "Apache-2.0", "weights": None, "data": None},
+        "paper": fact["paper"],
+    }
