@@ -37,7 +37,7 @@ def convert(
     """
     if entry.source is None:
         raise ConversionError(
-            f"{path} is not one of our weight files, and {entry.key} has no upstream whose files can be converted."
+            f"{path} is not one of our weight files, and {entry.key} has no upstream to convert one from."
         )
     family = import_module(f"modelzoo.conversion.{entry.source.converter}")
     with archives.unpacked(path, entry.source.member) as unpacked:
