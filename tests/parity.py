@@ -53,6 +53,9 @@ def golden(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def sample(array: np.ndarray) -> np.ndarray:
     flat = array.ravel()
+    step, rest = divmod(flat.size, SAMPLES)
+    if rest == 0 and step % array.shape[-1] == 0:  # every one of these would lie in the first channel
+        return flat[np.arange(SAMPLES) * (step - 1)]
     return flat[np.arange(SAMPLES) * flat.size // SAMPLES]
 
 

@@ -27,7 +27,22 @@ class Original:
     options: dict[str, object] = field(default_factory=dict)
 
 
-ORIGINALS: dict[str, Original] = {}
+V1_BLOCKS = {"C2": 3, "C3": 5, "C4": 11, "C5": 13}
+MOBILENET_V1 = {
+    name: f"MobilenetV1/MobilenetV1/Conv2d_{block}_pointwise/Relu6" for name, block in V1_BLOCKS.items()
+}
+V2_BLOCKS = {"C2": 2, "C3": 5, "C4": 12}
+MOBILENET_V2 = {name: f"MobilenetV2/expanded_conv_{block}/output" for name, block in V2_BLOCKS.items()} | {
+    "C5": "MobilenetV2/Conv_1/Relu6"
+}
+
+ORIGINALS: dict[str, Original] = {
+    "mobilenet_v1_1.0_224": Original("mobilenet_v1", MOBILENET_V1),
+    "mobilenet_v1_0.5_160": Original("mobilenet_v1_050", MOBILENET_V1),
+    "mobilenet_v1_0.25_128": Original("mobilenet_v1_025", MOBILENET_V1),
+    "mobilenet_v2_1.0_224": Original("mobilenet_v2", MOBILENET_V2),
+    "mobilenet_v2_1.4_224": Original("mobilenet_v2_140", MOBILENET_V2),
+}
 
 
 def command(arguments, entry, checkpoint, inputs, outputs) -> list[str]:
