@@ -1,0 +1,1 @@
+"""Where TF-slim's checkpoints keep our weights: one module a family."""
