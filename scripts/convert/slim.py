@@ -47,6 +47,26 @@ def inception(network: str, scope: str, maps: str, **options: dict[str, object])
 ANY_SIZE = {"global_pool": True}  # the head's fixed windows fit the native size alone
 NO_AUXILIARY = {"create_aux_logits": False}  # the auxiliary head's windows do not fit the odd size
 
+
+def resnet(version: int, depth: int) -> Original:
+    """C2 to C4 come in front of the unit that strides, which is a block's last."""
+    network = f"resnet_v{version}_{depth}"
+    end = {1: "Relu", 2: "add"}[version]
+    units = {"C2": (1, 2), "C3": (2, 3 if depth < 152 else 7), "C4": (3, {50: 5, 101: 22, 152: 35}[depth])}
+    features = {
+        name: f"{network}/block{block}/unit_{unit}/bottleneck_v{version}/{end}"
+        for name, (block, unit) in units.items()
+    }
+    last = {1: "block4/unit_3/bottleneck_v1/Relu", 2: "postnorm/Relu"}[version]
+    return Original(network, features | {"C5": f"{network}/{last}"})
+
+
+def vgg(depth: int) -> Original:
+    network, last = f"vgg_{depth}", {16: 3, 19: 4}[depth]
+    features = {f"C{n}": f"{network}/conv{n + 1}/conv{n + 1}_{last}/Relu" for n in (2, 3, 4)}
+    return Original(network, features | {"C5": f"{network}/pool5/MaxPool"}, {"global_pool": True})
+
+
 ORIGINALS: dict[str, Original] = {
     "mobilenet_v1_1.0_224": Original("mobilenet_v1", MOBILENET_V1),
     "mobilenet_v1_0.5_160": Original("mobilenet_v1_050", MOBILENET_V1),
@@ -85,6 +105,14 @@ ORIGINALS: dict[str, Original] = {
         "Conv2d_7b_1x1/Relu",
         odd_options=NO_AUXILIARY,
     ),
+    "resnet_v1_50": resnet(1, 50),
+    "resnet_v1_101": resnet(1, 101),
+    "resnet_v1_152": resnet(1, 152),
+    "resnet_v2_50": resnet(2, 50),
+    "resnet_v2_101": resnet(2, 101),
+    "resnet_v2_152": resnet(2, 152),
+    "vgg_16": vgg(16),
+    "vgg_19": vgg(19),
 }
 
 
