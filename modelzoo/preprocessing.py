@@ -104,7 +104,7 @@ def resize_and_crop(pixels: np.ndarray, recipe: Pictures) -> np.ndarray:
 
 
 def central_crop(side: int, fraction: float) -> slice:
-    """The part of a side that tf.image.central_crop keeps: the cut is truncated, and the same at both ends."""
+    """The part of a side that tf.image.central_crop keeps: the cut is truncated, and alike at both ends."""
     start = int((side - side * fraction) / 2)
     return slice(start, side - start)
 

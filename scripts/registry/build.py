@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 import gluon
+import slim
 import tencent
 from common import graph
 from pictures import PICTURES
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 FACTS = ROOT.parent / "shared" / "facts" / "upstream.json"
 TARGET = ROOT / "modelzoo" / "registry.json"
 BUNDLED = "resnet9_cifar10.modelzoo"
-UPSTREAMS = (gluon, tencent)
+UPSTREAMS = (gluon, slim, tencent)
 
 
 def main() -> None:
