@@ -69,10 +69,9 @@ def entries(facts: dict[str, dict]) -> dict[str, dict]:
 
 def entry(model: Model, fact: dict) -> dict:
     network = graph(model.family, model.variant, model.size, model.classes)
-    vgg_pictures = fact["preprocessing"]["name"] == "slim_vgg"
     return {
         "graph": network,
-        "pictures": "slim_vgg" if vgg_pictures else f"slim_inception_{model.size}",
+        "pictures": fact["preprocessing"]["name"],  # slim_inception or slim_vgg
         "labels": "imagenet" if model.classes == 1000 else "imagenet_background",
         "source": source(
             CONVERTERS[model.family],
