@@ -40,9 +40,7 @@ class Recipe:
     """How a picture becomes a network's input, at any size: all the other facts that decide a pixel."""
 
     central_fraction: float = 1.0  # of height and width; the middle that is kept before the resize
-    shorter_side: int | None = (
-        None  # pixels; resized to this, the longer one in ratio; None: both to the crop
-    )
+    shorter_side: int | None = None  # pixels, the longer one in ratio; None: both are resized to the crop
     longer_side: Literal["truncated", "rounded"] = "truncated"  # to whole pixels
     kernel: Literal["opencv_linear", "pillow_bicubic", "pillow_nearest", "tf1_bilinear"]
     white: float = 1.0  # what level 255 becomes before the mean and the deviation
