@@ -22,7 +22,7 @@ def test_logits_and_feature_maps_are_the_original_programs(entry):
     figures = parity.compare(entry, parity.read_golden(entry.key))
     assert figures.pop("argmax_equal")
     assert figures.pop("logits_std") > 0.1  # a constant output would agree with anything
-    assert max(figures.values()) <= parity.LIMIT
+    assert max(figures.values()) <= parity.limit(entry)
 
 
 def test_every_golden_belongs_to_an_entry():

@@ -1,4 +1,8 @@
-"""Where TF-slim's Inception v4 keeps our weights: named as v1 to v3 are, but its logits are dense."""
+"""Where TF-slim's Inception v4 keeps our weights: named as v1 to v3 are, but its logits are dense.
+
+>>> naming("v4")("logits/kernel")
+'InceptionV4/Logits/Logits/weights'
+"""
 
 from __future__ import annotations
 
