@@ -25,7 +25,7 @@ ODD_SIZES = {"vgg": (257, 289)}  # for families that cannot take the above
 SAMPLES = 1024
 LIMIT = 2e-6  # of the relative L2 error, for float32; gluon2TF promised 1e-5
 LIMITS = {
-    # The longest chain without shortcuts: rounding adds up evenly, 6e-7 at C2, 1.1e-6 at C3, 2.3e-6 at C4 and C5.
+    # The longest chain without shortcuts: rounding adds up, 6e-7 at C2, 1.1e-6 at C3, 2.3e-6 at C4 and C5.
     "inception_v4.slim": 3e-6,
 }
 ORIGINALS = {
