@@ -27,7 +27,19 @@ class Original:
     options: dict[str, object] = field(default_factory=dict)
 
 
-ORIGINALS: dict[str, Original] = {}
+def nasnet(network: str, c3: int, c4: int) -> Original:
+    """The numbers are of the last cells before the network strides."""
+    cells = {"C2": "cell_stem_0", "C3": f"cell_{c3}", "C4": f"cell_{c4}"}
+    features = {name: f"{cell}/cell_output/concat" for name, cell in cells.items()}
+    return Original(network, features | {"C5": "final_layer/Relu"})
+
+
+ORIGINALS: dict[str, Original] = {
+    "nasnet_mobile": nasnet("nasnet_mobile", 3, 7),
+    "nasnet_large": nasnet("nasnet_large", 5, 11),
+    "pnasnet_mobile": nasnet("pnasnet_mobile", 2, 5),
+    "pnasnet_large": nasnet("pnasnet_large", 3, 7),
+}
 
 
 def command(arguments, entry, checkpoint, inputs, outputs) -> list[str]:

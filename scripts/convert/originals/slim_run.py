@@ -22,9 +22,19 @@ import tf_keras.src.legacy_tf_layers
 
 sys.modules["tf_keras.legacy_tf_layers"] = tf_keras.src.legacy_tf_layers
 import tf_slim
-import tf_slim.layers  # noqa: F401
+import tf_slim.layers
 
 sys.modules["tf_slim"].layers = sys.modules["tf_slim.layers"]
+
+
+class HParams(argparse.Namespace):
+    """What nets/nasnet/ uses of tf.contrib.training.HParams, which tf_slim has not."""
+
+    def set_hparam(self, name, value):
+        setattr(self, name, value)
+
+
+tf_slim.training.HParams = HParams
 
 
 def main():
