@@ -119,6 +119,16 @@ class Layers:
         )
         return layer(x)
 
+    def shift(self, x, *, name: str):
+        """The map moved by one pixel up and to the left; its last row and column become zeros."""
+        pad = keras.layers.ZeroPadding2D(
+            ((0, 1), (0, 1)), data_format="channels_last", dtype=self.dtype, name=f"{name}_pad"
+        )
+        crop = keras.layers.Cropping2D(
+            ((1, 0), (1, 0)), data_format="channels_last", dtype=self.dtype, name=name
+        )
+        return crop(pad(x))
+
     def global_pool(self, x, kind: str, *, name: str):
         """The average ("avg") or maximum ("max") over height and width: (batch, channels)."""
         layer = {

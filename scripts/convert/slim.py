@@ -67,6 +67,13 @@ def vgg(depth: int) -> Original:
     return Original(network, features | {"C5": f"{network}/pool5/MaxPool"}, {"global_pool": True})
 
 
+def nasnet(network: str, c3: int, c4: int) -> Original:
+    """The numbers are of the last cells before the network strides."""
+    cells = {"C2": "cell_stem_0", "C3": f"cell_{c3}", "C4": f"cell_{c4}"}
+    features = {name: f"{cell}/cell_output/concat" for name, cell in cells.items()}
+    return Original(network, features | {"C5": "final_layer/Relu"})
+
+
 ORIGINALS: dict[str, Original] = {
     "mobilenet_v1_1.0_224": Original("mobilenet_v1", MOBILENET_V1),
     "mobilenet_v1_0.5_160": Original("mobilenet_v1_050", MOBILENET_V1),
@@ -113,6 +120,10 @@ ORIGINALS: dict[str, Original] = {
     "resnet_v2_152": resnet(2, 152),
     "vgg_16": vgg(16),
     "vgg_19": vgg(19),
+    "nasnet_mobile": nasnet("nasnet_mobile", 3, 7),
+    "nasnet_large": nasnet("nasnet_large", 5, 11),
+    "pnasnet_mobile": nasnet("pnasnet_mobile", 2, 5),
+    "pnasnet_large": nasnet("pnasnet_large", 3, 7),
 }
 
 

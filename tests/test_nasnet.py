@@ -1,0 +1,56 @@
+"""What is peculiar to NASNet: a training checkpoint's extra tensors, and the shifted map of a reduction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from modelzoo.conversion.slim import nasnet
+
+# Of a checkpoint that research/slim wrote while it trained nasnet_mobile.
+BESIDE = [
+    "global_step",
+    "conv0/weights/ExponentialMovingAverage",
+    "conv0_bn/moving_mean/ExponentialMovingAverage",
+    "cell_3/comb_iter_0/left/separable_5x5_1/depthwise_weights/RMSProp",
+    "cell_3/comb_iter_0/left/separable_5x5_1/depthwise_weights/RMSProp_1",
+    "aux_7/aux_logits/proj/weights",
+    "aux_7/aux_logits/aux_bn0/gamma/ExponentialMovingAverage",
+    "aux_7/aux_logits/FC/biases",
+]
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_training_leaves_beside_the_network_is_ignored(name):
+    assert nasnet.IGNORED.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["conv0/weights", "cell_11/prev_bn/gamma", "final_layer/FC/biases"])
+def test_a_weight_of_the_network_is_not_ignored(name):
+    assert not nasnet.IGNORED.fullmatch(name)
+
+
+def test_a_shift_moves_the_map_by_one_pixel():
+    import keras
+
+    from modelzoo.architectures.layers import Layers
+
+    images = keras.Input((None, None, 1))
+    model = keras.Model(images, Layers().shift(images, name="shift"))
+    shifted = np.asarray(model(np.arange(1.0, 7.0, dtype=np.float32).reshape(1, 2, 3, 1)))
+    assert shifted[0, ..., 0].tolist() == [[5, 6, 0], [0, 0, 0]]
+
+
+def test_a_network_with_shifts_loads_from_keras_own_format(tmp_path):
+    import keras
+
+    from modelzoo.architectures.layers import Layers
+    from modelzoo.architectures.nasnet import factorized_reduction
+
+    images = keras.Input((None, None, 4))
+    model = keras.Model(images, factorized_reduction(Layers(), images, 5, "reduce"))
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    noise = np.random.default_rng(0).normal(size=(1, 7, 6, 4)).astype(np.float32)
+    assert again(noise).shape == (1, 4, 3, 5)
+    assert np.array_equal(again(noise), model(noise))
