@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
-FAMILIES = ("resnet",)
+FAMILIES = ("keras_applications", "resnet")
 POOLINGS = (None, "avg", "max")
 FINEST_FEATURE = 2  # features=True starts at C2, stride 4: finer maps are rarely wanted and large
 
