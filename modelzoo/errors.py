@@ -5,6 +5,16 @@ All derive from ModelZooError, and from the built-in error that a caller would e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+SHOWN = 5  # names in one message
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names of a list, and how many more there are."""
+    shown = ", ".join(names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
+
 
 class ModelZooError(Exception):
     """The base of all errors below; the command line prints these without a traceback."""

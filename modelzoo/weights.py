@@ -18,13 +18,12 @@ import h5py
 import numpy as np
 
 from modelzoo import synthetic
-from modelzoo.errors import WeightsMismatch
+from modelzoo.errors import WeightsMismatch, some
 from modelzoo.files import appearing
 
 RECEIPT = "modelzoo"  # the root attribute that holds the receipt
 HEAD = ("logits",)  # the layer that a model with other classes does not take from the file
 TOP = ("fc6", "fc7", "logits")  # those that a model without top does not have
-SHOWN = 5  # names of each kind in an error
 # Keras reads a file without these as one of Keras 1 and rearranges its kernels.
 KERAS_LAYOUT = {"keras_version": "2.0.0", "backend": "tensorflow"}
 
@@ -134,7 +133,7 @@ def _check(file: h5py.File, wanted: Mapping[str, tuple[int, ...]]) -> None:
         if not any(_within(name, part) for name in wanted):
             given = {name for name in given if not _within(name, part)}
     differences = [
-        f"{verb} {_some(names)}"
+        f"{verb} {some(sorted(names))}"
         for verb, names in (("lacks", wanted.keys() - given), ("has beyond the model", given - wanted.keys()))
         if names
     ]
@@ -149,8 +148,3 @@ def _check(file: h5py.File, wanted: Mapping[str, tuple[int, ...]]) -> None:
             f"{file.filename} holds the weights of {owner}, which do not fit this model: "
             f"it {' and '.join(differences)}."
         )
-
-
-def _some(names: set[str]) -> str:
-    shown = ", ".join(sorted(names)[:SHOWN])
-    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

@@ -9,11 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelzoo import download, registry
 from modelzoo.errors import ConversionError, DownloadError, WeightsMismatch, WeightsUnavailable
 from modelzoo.files import appearing
 from modelzoo.registry import Entry
+
+if TYPE_CHECKING:
+    import keras
 
 FROM_ENTRY = "entry"
 SYNTHETIC = "synthetic"
@@ -31,7 +35,7 @@ def load(
     input_shape: tuple[int | None, int | None, int] | None = None,
     features: bool | Sequence[str] | None = None,
     dtype: str | None = None,
-):
+) -> keras.Model:
     """A functional keras.Model of the registry's model `name` ("resnet50_v1d" or "resnet50_v1d.gluon").
 
     Its input is float, (batch, height, width, channels), prepared as `modelzoo.preprocess` does.

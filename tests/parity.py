@@ -9,6 +9,7 @@ and of each feature map the norm and SAMPLES values at even distances.
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -108,9 +109,10 @@ def outputs(entry: Entry, weights="synthetic") -> dict[str, np.ndarray]:
 
 
 def relative(ours: np.ndarray, original: np.ndarray) -> float:
-    """||ours - original|| / ||original||"""
+    """||ours - original|| / ||original||, infinite where ours holds a NaN: max() would pass over it."""
     difference = np.asarray(ours, np.float64) - np.asarray(original, np.float64)
-    return float(np.linalg.norm(difference) / np.linalg.norm(np.asarray(original, np.float64)))
+    error = float(np.linalg.norm(difference) / np.linalg.norm(np.asarray(original, np.float64)))
+    return math.inf if math.isnan(error) else error
 
 
 def row(entry: Entry, figures: dict[str, float | bool]) -> str:

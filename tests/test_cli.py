@@ -155,7 +155,7 @@ BAD_INPUT = {
     ),
     "weights of no kind": (
         lambda p: ("classify", CAT, "-w", text(p / "weights.h5")),
-        "resnet9_cifar10.modelzoo has no upstream file",
+        "weights.h5 is not one of our weight files, and resnet9_cifar10.modelzoo has no upstream",
     ),
     "an upstream file that is not there": (
         lambda p: ("convert", "resnet18_v1b", p / "none.params", "-o", p / "out.h5"),

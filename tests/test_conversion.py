@@ -234,7 +234,7 @@ def test_only_what_the_family_ignores_may_be_left_over():
 
 
 def test_a_model_without_upstream_cannot_be_converted(tmp_path):
-    with pytest.raises(ConversionError, match=r"resnet9_cifar10.modelzoo has no upstream file"):
+    with pytest.raises(ConversionError, match=r"resnet9_cifar10\.modelzoo has no upstream"):
         conversion.convert(registry.info("resnet9_cifar10"), tmp_path / "x", tmp_path / "out.h5")
 
 

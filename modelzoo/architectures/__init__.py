@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
 
 FAMILIES = ("keras_applications", "resnet")
 POOLINGS = (None, "avg", "max")
@@ -21,13 +24,13 @@ class Network:
     maps: dict[str, Any]
     output: Any
 
-    def model(self):
+    def model(self) -> keras.Model:
         """The keras.Model from images to output."""
         import keras
 
         return keras.Model(self.images, self.output, name=self.name)
 
-    def feature_model(self, names: bool | Sequence[str]):
+    def feature_model(self, names: bool | Sequence[str]) -> keras.Model:
         """The keras.Model from images to a dict of feature maps; it shares its layers with `model()`.
 
         `names` are some of C1, C2, ... (Cn has stride 2**n); True means all from C2 on. Raises

@@ -36,7 +36,9 @@ def convert(
     shape or dtype.
     """
     if entry.source is None:
-        raise ConversionError(f"{entry.key} has no upstream file, so there is nothing to convert.")
+        raise ConversionError(
+            f"{path} is not one of our weight files, and {entry.key} has no upstream to convert one from."
+        )
     family = import_module(f"modelzoo.conversion.{entry.source.converter}")
     with archives.unpacked(path, entry.source.member) as unpacked:
         verified = _verify(entry, path, unpacked, official)

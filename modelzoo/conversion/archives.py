@@ -19,11 +19,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, BinaryIO, NamedTuple
 
-from modelzoo.errors import ConversionError
+from modelzoo.errors import ConversionError, some
 
 MAX_TOTAL_BYTES = 8 * 2**30  # unpacked; the largest upstream archive has less than 1 GiB
 MAX_MEMBERS = 10_000
-MAX_LISTED = 5  # members in one error message
 CHUNK_BYTES = 2**20
 
 ZIP_START = (b"PK\x03\x04", b"PK\x05\x06")
@@ -206,9 +205,7 @@ def _find(path: Path, folder: Path, member: str) -> Path:
     if len(found) == 1:
         return folder / found[0]
     problem = f"has {len(found)} members that match" if found else "has no member"
-    listed = ", ".join((found or names)[:MAX_LISTED]) or "nothing"
-    more = ", ..." if len(found or names) > MAX_LISTED else ""
-    raise ConversionError(f"{path} {problem} {member!r}; there is {listed}{more}.")
+    raise ConversionError(f"{path} {problem} {member!r}; there is {some(found or names) or 'nothing'}.")
 
 
 def _damaged(path: Path, reason: object) -> ConversionError:

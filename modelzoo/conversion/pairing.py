@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 
-from modelzoo.errors import ConversionError
-
-SHOWN = 5  # names of each kind in an error
+from modelzoo.errors import ConversionError, some
 
 
 def pair(
@@ -38,7 +36,7 @@ def pair(
         raise ConversionError(
             "The tensors do not pair with the architecture: "
             f"{len(pairs) - len(missing)} of {len(pairs)} found"
-            f"{_listed('; missing upstream', missing)}{_listed('; not used', unused)}."
+            f"{_listed('; missing upstream: ', missing)}{_listed('; not used: ', unused)}."
         )
     return pairs
 
@@ -61,7 +59,4 @@ def check_shapes(
 
 
 def _listed(label: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{label}: {', '.join(names[:SHOWN])}{more}"
+    return label + some(names) if names else ""

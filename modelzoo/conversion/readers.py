@@ -21,9 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from modelzoo.errors import ConversionError
-
-MAX_LISTED = 5  # names in one error message
+from modelzoo.errors import SHOWN, ConversionError, some
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Tensors(Mapping[str, TensorInfo]):
     def read(self, name: str) -> np.ndarray:
         """The values of one tensor, in memory of their own, with the shape and dtype of `self[name]`."""
         if name not in self._infos:
-            similar = difflib.get_close_matches(name, self._infos, n=MAX_LISTED, cutoff=0.0)
+            similar = difflib.get_close_matches(name, self._infos, n=SHOWN, cutoff=0.0)
             raise ConversionError(
                 f"{self.path} holds no tensor {name!r}; of its {len(self)} tensors, "
                 f"the names most like it are {', '.join(map(repr, similar)) or '(none)'}."
@@ -202,7 +200,7 @@ def _require_shards(prefix: Path, shards: list[Path]) -> None:
         if not missing:
             return
     raise ConversionError(
-        f"The TensorFlow checkpoint {prefix} lacks {_some(missing)}; its data files belong beside its index."
+        f"The TensorFlow checkpoint {prefix} lacks {some(missing)}; its data files belong beside its index."
     )
 
 
@@ -334,7 +332,7 @@ def _scan_params(scan: _Scanner) -> dict[str, _Stored]:
     stored = dict(zip(names, arrays, strict=True))
     if len(stored) != len(names):
         double = sorted(name for name, times in Counter(names).items() if times > 1)
-        raise scan.error(f"more than one array, counting `arg:` and `aux:`, is named {_some(double)}")
+        raise scan.error(f"more than one array, counting `arg:` and `aux:`, is named {some(double)}")
     return stored
 
 
@@ -508,18 +506,13 @@ def _only(folder: Path, kind: str, find: Callable[[Path], list[Path]]) -> Path:
         return found[0]
     if not found:
         raise ConversionError(f"There is no {kind} in {folder} or in a folder directly below it.")
-    names = _some([str(path.relative_to(folder)) for path in found])
+    names = some([str(path.relative_to(folder)) for path in found])
     raise ConversionError(f"There is more than one {kind} in {folder}: {names}; give the path of one.")
 
 
 def _visible(folder: Path) -> list[Path]:
     """What lies in a folder, without the `._NAME` companions that archives made on a Mac contain."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:MAX_LISTED])
-    return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED} more"
 
 
 READERS: dict[str, Callable[[Path], Tensors]] = {
