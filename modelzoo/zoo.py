@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from modelzoo import download, registry
 from modelzoo.errors import ConversionError, DownloadError, WeightsMismatch, WeightsUnavailable
 from modelzoo.files import appearing
-from modelzoo.registry import Entry
+from modelzoo.registry import Entry, Source
 
 if TYPE_CHECKING:
     import keras
@@ -106,11 +106,12 @@ def weights_file(name: str) -> Path:
             return download.fetch(file.url, target, checksums={"sha256": file.sha256}, size=file.bytes)
         except DownloadError as error:
             tried.append(f"{file.url}: {error}")
-    for url in entry.source.urls if entry.source else ():
-        try:
-            return _fetch_and_convert(entry, url, target)
-        except (DownloadError, ConversionError) as error:
-            tried.append(f"{url}: {error}")
+    for source in entry.sources:
+        for url in source.urls:
+            try:
+                return _fetch_and_convert(entry, source, url, target)
+            except (DownloadError, ConversionError) as error:
+                tried.append(f"{url}: {error}")
     raise WeightsUnavailable(
         f"The pretrained weights of {entry.key} cannot be had: {'; '.join(tried)}. {_advice(entry)}"
     )
@@ -150,7 +151,7 @@ def whereabouts(entry: Entry) -> str:
         return "cached"
     if entry.weights:
         return "hosted"
-    return "converts from upstream" if entry.source else "none published"
+    return "converts from upstream" if entry.sources else "none published"
 
 
 def _check_arguments(include_top, weights, pooling, classes, input_shape, features) -> None:
@@ -204,20 +205,20 @@ def _bundled_path(entry: Entry) -> Path:
     return Path(str(resources.files("modelzoo") / "bundled" / f"{entry.key}.h5"))
 
 
-def _fetch_and_convert(entry: Entry, url: str, target: Path) -> Path:
+def _fetch_and_convert(entry: Entry, source: Source, url: str, target: Path) -> Path:
     """The upstream file is removed after its conversion: the cache keeps one copy of the weights."""
     from modelzoo import conversion
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".upstream-", dir=target.parent) as folder:
         upstream = Path(folder) / (Path(url.partition("?")[0]).name or "upstream")
-        checksums = {c.algorithm: c.value for c in entry.source.checksums if c.of == "file"}
-        download.fetch(url, upstream, checksums=checksums, size=entry.source.bytes)
+        checksums = {c.algorithm: c.value for c in source.checksums if c.of == "file"}
+        download.fetch(url, upstream, checksums=checksums, size=source.bytes)
         conversion.convert(entry, upstream, target, official=True)
     return target
 
 
 def _advice(entry: Entry) -> str:
-    if not entry.weights and entry.source is None:
+    if not entry.weights and not entry.sources:
         return "None were ever published: use weights=None or train your own."
     return f"If you have the file, run: modelzoo add {entry.key} FILE"

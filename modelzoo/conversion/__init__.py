@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from modelzoo.architectures import build
 from modelzoo.conversion import archives, pairing, readers
 from modelzoo.errors import ConversionError
 from modelzoo.files import digests
-from modelzoo.registry import Entry
+from modelzoo.registry import Entry, Source
 
 VERSION = 1  # of the converters; it grows when the same upstream file would give other weights
 DTYPE = np.dtype(np.float32)  # of every tensor in every upstream file so far
@@ -30,26 +31,26 @@ def convert(
 ) -> dict[str, Any]:
     """Writes the upstream file, folder, checkpoint prefix or archive `path` as ours; returns the receipt.
 
-    `official` demands every checksum that the registry has of it. `parity`, figures of a comparison
-    with the original program, goes into the receipt. Memory: the model in zeros, and one tensor.
-    Raises ConversionError, with nothing written, if a tensor is missing, left over, or of another
-    shape or dtype.
+    It is taken for the entry's first source of its format. `official` demands every checksum that the
+    registry has of that source. `parity`, figures of a comparison with the original program, goes into
+    the receipt. Memory: the model in zeros, and one tensor. Raises ConversionError, with nothing
+    written, if a tensor is missing, left over, or of another shape or dtype.
     """
-    if entry.source is None:
+    if not entry.sources:
         raise ConversionError(
             f"{path} is not one of our weight files, and {entry.key} has no upstream to convert one from."
         )
-    family = import_module(f"modelzoo.conversion.{entry.source.converter}")
-    with archives.unpacked(path, entry.source.member) as unpacked:
-        verified = _verify(entry, path, unpacked, official)
-        with readers.READERS[entry.source.format](unpacked) as tensors:
+    with _recognised(entry, path) as (source, unpacked):
+        family = import_module(f"modelzoo.conversion.{source.converter}")
+        verified = _verify(entry, source, path, unpacked, official)
+        with readers.READERS[source.format](unpacked) as tensors:
             shapes = weight_shapes(entry)
             pairs = _pairs(entry, family, shapes, tensors)
             receipt = {
                 "model": entry.key,
                 "source": _fingerprints(path),
                 "verified": verified,
-                "converter": f"{entry.source.converter} {VERSION}",
+                "converter": f"{source.converter} {VERSION}",
                 "tensors": len(pairs),
                 "parameters": entry.parameters,
             }
@@ -71,6 +72,21 @@ def weight_shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
         initialise_head=False,
     )
     return weights.shapes(network.model())
+
+
+@contextmanager
+def _recognised(entry: Entry, path: Path) -> Iterator[tuple[Source, Path]]:
+    """The source whose format `path` has, and what to read, unpacked if need be.
+
+    An entry's only source is not asked: its reader says best what is wrong with a file.
+    """
+    for source in entry.sources:
+        with archives.unpacked(path, source.member) as unpacked:
+            if len(entry.sources) == 1 or readers.RECOGNISERS[source.format](unpacked):
+                yield source, unpacked
+                return
+    formats = " or ".join(source.format for source in entry.sources)
+    raise ConversionError(f"There is no {formats} file, which {entry.key} is converted from, at {path}.")
 
 
 def _pairs(entry: Entry, family, shapes: dict[str, tuple[int, ...]], tensors) -> dict[str, str]:
@@ -97,11 +113,11 @@ def _stream(family, pairs: dict[str, str], tensors) -> Iterator[tuple[str, np.nd
         yield path, np.ascontiguousarray(family.to_ours(path, array))
 
 
-def _verify(entry: Entry, path: Path, unpacked: Path, official: bool) -> list[str]:
+def _verify(entry: Entry, source: Source, path: Path, unpacked: Path, official: bool) -> list[str]:
     """The published checksums that fit; if `official`, one that does not is an error."""
     verified = []
-    bare_member = unpacked == path and entry.source.member is not None
-    for checksum in entry.source.checksums:
+    bare_member = unpacked == path and source.member is not None
+    for checksum in source.checksums:
         subject = unpacked if checksum.of == "member" else path
         if not subject.is_file() or (checksum.of == "file" and bare_member):
             continue

@@ -74,13 +74,15 @@ def entry(model: Model, fact: dict) -> dict:
         "graph": network,
         "pictures": "slim_vgg" if vgg_pictures else f"slim_inception_{model.size}",
         "labels": "imagenet" if model.classes == 1000 else "imagenet_background",
-        "source": source(
-            CONVERTERS[model.family],
-            "tensorflow",
-            addresses(fact),
-            checksums=checksums(fact, "file"),
-            bytes=fact["size_bytes"],
-        ),
+        "sources": [
+            source(
+                CONVERTERS[model.family],
+                "tensorflow",
+                addresses(fact),
+                checksums=checksums(fact, "file"),
+                bytes=fact["size_bytes"],
+            )
+        ],
         "parameters": parameters(network),
         "metrics": metrics(fact["accuracy"], f"ImageNet validation, {model.size} px"),
         "licences": {"code": "Apache-2.0", "weights": None, "data": None},
