@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 
 import numpy as np
 
@@ -23,6 +24,8 @@ RANGES = {
     "bias": (-0.1, 0.1),
     "noise": (-math.sqrt(3), math.sqrt(3)),
 }
+KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
+DEPTHWISE = re.compile("depthwise|conv_dw|dwconv")  # in a path: each channel has a kernel of its own
 
 
 def array(path: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -35,12 +38,12 @@ def array(path: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _range(path: str, shape: tuple[int, ...]) -> tuple[float, float]:
-    layer, _, kind = path.rpartition("/")
+    kind = path.rpartition("/")[2]
     if kind in RANGES:
         return RANGES[kind]
-    if kind != "kernel":
+    if kind not in KERNELS:
         raise ValueError(f"There is no synthetic rule for a weight called {kind!r}.")
-    fan_in = math.prod(shape[:2] if "depthwise" in layer else shape[:-1])
+    fan_in = math.prod(shape[:2] if DEPTHWISE.search(path) else shape[:-1])
     bound = math.sqrt(3 * 2 / fan_in)  # a uniform distribution of variance 2 / fan_in
     return -bound, bound
 

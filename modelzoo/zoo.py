@@ -63,7 +63,8 @@ def load(
     _check_arguments(include_top, weights, pooling, classes, input_shape, features)
     fresh_head = classes not in (None, graph.classes)
     activation = graph.activation if classifier_activation == FROM_ENTRY else classifier_activation
-    with _weights_path(entry, weights) as path:
+    head = include_top and not features and not fresh_head
+    with _weights_path(entry, weights, head) as path:
         from modelzoo import architectures
         from modelzoo import weights as weight_files
 
@@ -181,8 +182,8 @@ def _check_owner(entry: Entry, path: Path) -> None:
 
 
 @contextmanager
-def _weights_path(entry: Entry, weights: str | os.PathLike | None) -> Iterator[Path | None]:
-    """Our weight file for load()'s `weights`; None where there is nothing to read."""
+def _weights_path(entry: Entry, weights: str | os.PathLike | None, head: bool) -> Iterator[Path | None]:
+    """Our weight file for load()'s `weights`, maybe without a head; None where there is nothing to read."""
     if weights in (None, SYNTHETIC):
         yield None
     elif weights == PRETRAINED:
@@ -197,7 +198,7 @@ def _weights_path(entry: Entry, weights: str | os.PathLike | None) -> Iterator[P
             return
         with tempfile.TemporaryDirectory(prefix="modelzoo-") as folder:
             converted = Path(folder) / "converted.h5"
-            conversion.convert(entry, path, converted)
+            conversion.convert(entry, path, converted, head=head)
             yield converted
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -27,12 +28,14 @@ def convert(
     target: Path,
     *,
     official: bool = False,
+    head: bool = True,
     parity: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes the upstream file, folder, checkpoint prefix or archive `path` as ours; returns the receipt.
 
     It is taken for the entry's first source of its format. `official` demands every checksum that the
-    registry has of that source. `parity`, figures of a comparison with the original program, goes into
+    registry has of that source. With `head=False` a file without the head's weights will do, and gives one
+    of ours without them. `parity`, figures of a comparison with the original program, goes into
     the receipt. Memory: the model in zeros, and one tensor. Raises ConversionError, with nothing
     written, if a tensor is missing, left over, or of another shape or dtype.
     """
@@ -45,14 +48,14 @@ def convert(
         verified = _verify(entry, source, path, unpacked, official)
         with readers.READERS[source.format](unpacked) as tensors:
             shapes = weight_shapes(entry)
-            pairs = _pairs(entry, family, shapes, tensors)
+            pairs = _pairs(entry, family, shapes, tensors, head)
             receipt = {
                 "model": entry.key,
                 "source": _fingerprints(path),
                 "verified": verified,
                 "converter": f"{source.converter} {VERSION}",
                 "tensors": len(pairs),
-                "parameters": entry.parameters,
+                "parameters": sum(math.prod(shapes[path]) for path in pairs),
             }
             if parity is not None:
                 receipt["parity"] = dict(parity)
@@ -89,10 +92,10 @@ def _recognised(entry: Entry, path: Path) -> Iterator[tuple[Source, Path]]:
     raise ConversionError(f"There is no {formats} file, which {entry.key} is converted from, at {path}.")
 
 
-def _pairs(entry: Entry, family, shapes: dict[str, tuple[int, ...]], tensors) -> dict[str, str]:
+def _pairs(entry: Entry, family, shapes: dict[str, tuple[int, ...]], tensors, head: bool) -> dict[str, str]:
     name_of = family.naming(entry.graph.variant, tensors)
-    pairs = pairing.pair(shapes, tensors, name_of, family.IGNORED)
-    layouts = {path: family.to_upstream(path, _shape_only(shape)).shape for path, shape in shapes.items()}
+    pairs = pairing.pair(shapes, tensors, name_of, family.IGNORED, weights.top(shapes), head)
+    layouts = {path: family.to_upstream(path, _shape_only(shapes[path])).shape for path in pairs}
     pairing.check_shapes(pairs, layouts, {name: tensors[name].shape for name in pairs.values()})
     for name in pairs.values():
         if tensors[name].dtype != DTYPE:

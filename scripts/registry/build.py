@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 import gluon
+import keras_applications
 import tencent
 from common import graph
 
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 FACTS = ROOT.parent / "shared" / "facts" / "upstream.json"
 TARGET = ROOT / "modelzoo" / "registry.json"
 BUNDLED = "resnet9_cifar10.modelzoo"
-UPSTREAMS = (gluon, tencent)
+UPSTREAMS = (gluon, keras_applications, tencent)
 
 PICTURES = {
     "tencent_demo": {
