@@ -13,7 +13,7 @@ from common import checksums, graph, links, metrics, parameters, source
 from modelzoo.architectures.keras_applications import VARIANTS
 
 FAMILY = "keras_applications"
-# keras_MobileNet_a0.25_128_top: the function, its alpha and minimalistic, and the size if it is one of several
+# keras_MobileNet_a0.25_128_top: the function, its alpha, if minimalistic, and the size if there are several
 FACT = re.compile(r"keras_(\w+?)(?:_a([\d.]+))?(?:_(minimalistic))?(?:_(\d+))?_top")
 CONVOLUTIONAL_HEADS = ("MobileNet", "MobileNetV3Small", "MobileNetV3Large")
 BUILT_IN = "builtin_"  # the network itself normalises the pixels, so it wants them raw
