@@ -17,16 +17,12 @@ def original(entry: Entry, side: int, weights: str | None = None) -> keras.Model
     """Keras' whole network, up to the logits, for square pictures."""
     facts = VARIANTS[entry.graph.variant]
     function = getattr(keras.applications, facts.model)
-    return function(
-        weights=weights, input_shape=(side, side, 3), classifier_activation=None, **facts.options
-    )
+    return function(weights=weights, input_shape=(side, side, 3), classifier_activation=None, **facts.options)
 
 
 def names(model: keras.Model) -> dict[str, keras.Variable]:
     """The variables by the name that a file gives them: "layer/weight"."""
-    return {
-        f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights
-    }
+    return {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
 
 
 def fill(model: keras.Model, entry: Entry) -> dict[str, tuple[int, ...]]:
