@@ -31,9 +31,12 @@ DEPTHWISE = re.compile("depthwise|conv_dw|dwconv")  # in a path: each channel ha
 # pointwise convolution makes up for both, enough to drive ReLU6 beyond 6. Above this range rounding grows.
 CHAINED = re.compile(
     r"block\d+_depthwise_bn"  # TF-slim's networks here; below those of keras.applications
-    r"|conv_dw_\d+_bn|(expanded_conv|block)_(\d+_)?depthwise_(bn|BN)|block\d+[a-z]_bn"
+    r"|conv_dw_\d+_bn|block_\d+_depthwise_BN|expanded_conv_(\d+_)?depthwise_(bn|BN)|block\d+[a-z]_bn"
 )
 CHAINED_GAMMA = (0.8, 2.0)
+# Squeeze and excitation halves what passes; in EfficientNet and MobileNet v3 the norm before makes up for it.
+EXPANDED = re.compile(r"(block\d+[a-z]|expanded_conv_\d+)_expand_bn")
+EXPANDED_GAMMA = (0.5, 1.3)
 
 
 def array(path: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -49,6 +52,8 @@ def _range(path: str, shape: tuple[int, ...]) -> tuple[float, float]:
     layer, _, kind = path.rpartition("/")
     if kind == "gamma" and CHAINED.fullmatch(layer):
         return CHAINED_GAMMA
+    if kind == "gamma" and EXPANDED.fullmatch(layer):
+        return EXPANDED_GAMMA
     if kind in RANGES:
         return RANGES[kind]
     if kind not in KERNELS:

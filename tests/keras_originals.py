@@ -1,4 +1,4 @@
-"""keras.applications' own networks, filled with our synthetic weights: the original program of its entries."""
+"""keras.applications' own networks, filled with our synthetic weights: the originals of its entries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from modelzoo import conversion, registry, synthetic
+from modelzoo import conversion, synthetic
 from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD, VARIANTS
 from modelzoo.registry import Entry
 
