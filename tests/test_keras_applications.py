@@ -90,7 +90,7 @@ def test_our_copy_computes_what_keras_does(key):
 
 
 def test_efficientnet_computes_what_keras_does_with_a_file_of_the_official_kind(tmp_path, monkeypatch):
-    """Keras divides once more by the deviation, but only when it believes that the file is the official one."""
+    """Keras divides once more by the deviation, but only if it takes the file for the official one."""
     entry = modelzoo.info(EFFICIENTNET)
     network = ours(entry, top=False)
     path = tmp_path / "efficientnetb0_notop.h5"
@@ -154,7 +154,8 @@ def build(variant: str, side: int | None = 96, channels: int = 3, **options) -> 
 def test_weights_that_are_about_to_be_loaded_are_not_drawn():
     model = build("mobilenet_0.25", classes=3, initialise=False, initialise_head=False)
     kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel")]
-    assert kernels and not any(np.any(kernel) for kernel in kernels)
+    assert kernels
+    assert not any(np.any(kernel) for kernel in kernels)
     assert np.any(keras.models.clone_model(model).get_layer("conv1").kernel)
 
 
@@ -298,7 +299,7 @@ def write_h5(path, arrays: dict[str, np.ndarray], **attributes):
 def mobilenet_arrays() -> dict[str, np.ndarray]:
     """The synthetic weights as the official file names them."""
     shapes = conversion.weight_shapes(modelzoo.info(MOBILENET))
-    renamed = {"conv_dw_%d/kernel" % block: "conv_dw_%d/depthwise_kernel" % block for block in range(1, 14)}
+    renamed = {f"conv_dw_{block}/kernel": f"conv_dw_{block}/depthwise_kernel" for block in range(1, 14)}
     renamed |= {f"logits/{word}": f"conv_preds/{word}" for word in ("kernel", "bias")}
     return {
         renamed.get(path, path): keras_mobilenets.to_upstream(path, synthetic.array(path, shape))
