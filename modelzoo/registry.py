@@ -76,7 +76,10 @@ class Checksum:
 
 @dataclass(frozen=True)
 class Source:
-    """The upstream's own file, which conversion turns into ours."""
+    """A file of the upstream's weights, which conversion turns into ours.
+
+    The sources of one entry hold the same weights in different formats, by which a file is told apart.
+    """
 
     converter: str
     format: str
@@ -118,7 +121,7 @@ class Entry:
     licences: Licences
     paper: str | None
     weights: tuple[HostedFile, ...] = ()
-    source: Source | None = None
+    sources: tuple[Source, ...] = ()  # in the order in which they are tried
     metrics: tuple[Metric, ...] = ()
     note: str | None = None
 
@@ -256,12 +259,12 @@ def _check_values(entry: Entry) -> None:
         refuse("parameters", entry.parameters, "a positive count")
     if entry.graph.classes <= 0:
         refuse("graph.classes", entry.graph.classes, "a positive count")
-    urls = [file.url for file in entry.weights] + list(entry.source.urls if entry.source else ())
+    urls = [file.url for file in entry.weights] + [url for source in entry.sources for url in source.urls]
     for url in urls:
         if not url.startswith("https://"):
             refuse("url", url, "an https address")
     sums = [("sha256", file.sha256) for file in entry.weights]
-    sums += [(sum_.algorithm, sum_.value) for sum_ in (entry.source.checksums if entry.source else ())]
+    sums += [(sum_.algorithm, sum_.value) for source in entry.sources for sum_ in source.checksums]
     for algorithm, value in sums:
         digits = {"md5": 32, "sha1": 40, "sha256": 64, "sha384": 96, "sha512": 128}[algorithm]
         if len(value) != digits or not HEX.fullmatch(value):

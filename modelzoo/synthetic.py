@@ -24,11 +24,19 @@ RANGES = {
     "bias": (-0.1, 0.1),
     "noise": (-math.sqrt(3), math.sqrt(3)),
 }
+KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
+DEPTHWISE = re.compile("depthwise|conv_dw|dwconv")  # in a path: each channel has a kernel of its own
 # A gamma takes two thirds of the energy, and no shortcut brings it back to the chains of MobileNet: the
 # logits of v1 would depend on the picture by 6e-7 and prove nothing. The norm between depthwise and
 # pointwise convolution makes up for both, enough to drive ReLU6 beyond 6. Above this range rounding grows.
-CHAINED = re.compile(r"block\d+_depthwise_bn")
+CHAINED = re.compile(
+    r"block\d+_depthwise_bn"  # TF-slim's networks here; below those of keras.applications
+    r"|conv_dw_\d+_bn|block_\d+_depthwise_BN|expanded_conv_(\d+_)?depthwise_(bn|BN)|block\d+[a-z]_bn"
+)
 CHAINED_GAMMA = (0.8, 2.0)
+# Squeeze and excitation halves what passes; in EfficientNet and MobileNet v3 the norm before makes up for it.
+EXPANDED = re.compile(r"(block\d+[a-z]|expanded_conv_\d+)_expand_bn")
+EXPANDED_GAMMA = (0.5, 1.3)
 
 
 def array(path: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -44,11 +52,13 @@ def _range(path: str, shape: tuple[int, ...]) -> tuple[float, float]:
     layer, _, kind = path.rpartition("/")
     if kind == "gamma" and CHAINED.fullmatch(layer):
         return CHAINED_GAMMA
+    if kind == "gamma" and EXPANDED.fullmatch(layer):
+        return EXPANDED_GAMMA
     if kind in RANGES:
         return RANGES[kind]
-    if kind != "kernel":
+    if kind not in KERNELS:
         raise ValueError(f"There is no synthetic rule for a weight called {kind!r}.")
-    fan_in = math.prod(shape[:2] if "depthwise" in layer else shape[:-1])
+    fan_in = math.prod(shape[:2] if DEPTHWISE.search(path) else shape[:-1])
     bound = math.sqrt(3 * 2 / fan_in)  # a uniform distribution of variance 2 / fan_in
     return -bound, bound
 

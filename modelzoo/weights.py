@@ -23,7 +23,8 @@ from modelzoo.files import appearing
 
 RECEIPT = "modelzoo"  # the root attribute that holds the receipt
 HEAD = ("logits",)  # the layer that a model with other classes does not take from the file
-TOP = ("fc6", "fc7", "logits")  # those that a model without top does not have
+# Those that a model without top does not have.
+TOP = ("conv_2", "fc1", "fc2", "fc6", "fc7", "head_layernorm", "logits")
 # Keras reads a file without these as one of Keras 1 and rearranges its kernels.
 KERAS_LAYOUT = {"keras_version": "2.0.0", "backend": "tensorflow"}
 
@@ -68,6 +69,11 @@ def read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 def shapes(model) -> dict[str, tuple[int, ...]]:
     """The shape of each weight of a Keras model by `layer/weight`, in the order of the layers."""
     return {path: tuple(variable.shape) for path, variable in _variables(model)}
+
+
+def top(paths: Iterable[str]) -> list[str]:
+    """Those of the weights that a model without top does not have."""
+    return [path for path in paths if _within(path, TOP)]
 
 
 def assign(model, path: Path, *, fresh_head: bool = False) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from modelzoo import download, registry
 from modelzoo.errors import ConversionError, DownloadError, WeightsMismatch, WeightsUnavailable
 from modelzoo.files import appearing
-from modelzoo.registry import Entry
+from modelzoo.registry import Entry, Source
 
 if TYPE_CHECKING:
     import keras
@@ -63,7 +63,8 @@ def load(
     _check_arguments(include_top, weights, pooling, classes, input_shape, features)
     fresh_head = classes not in (None, graph.classes)
     activation = graph.activation if classifier_activation == FROM_ENTRY else classifier_activation
-    with _weights_path(entry, weights) as path:
+    head = include_top and not features and not fresh_head
+    with _weights_path(entry, weights, head) as path:
         from modelzoo import architectures
         from modelzoo import weights as weight_files
 
@@ -106,11 +107,12 @@ def weights_file(name: str) -> Path:
             return download.fetch(file.url, target, checksums={"sha256": file.sha256}, size=file.bytes)
         except DownloadError as error:
             tried.append(f"{file.url}: {error}")
-    for url in entry.source.urls if entry.source else ():
-        try:
-            return _fetch_and_convert(entry, url, target)
-        except (DownloadError, ConversionError) as error:
-            tried.append(f"{url}: {error}")
+    for source in entry.sources:
+        for url in source.urls:
+            try:
+                return _fetch_and_convert(entry, source, url, target)
+            except (DownloadError, ConversionError) as error:
+                tried.append(f"{url}: {error}")
     raise WeightsUnavailable(
         f"The pretrained weights of {entry.key} cannot be had: {'; '.join(tried)}. {_advice(entry)}"
     )
@@ -150,7 +152,7 @@ def whereabouts(entry: Entry) -> str:
         return "cached"
     if entry.weights:
         return "hosted"
-    return "converts from upstream" if entry.source else "none published"
+    return "converts from upstream" if entry.sources else "none published"
 
 
 def _check_arguments(include_top, weights, pooling, classes, input_shape, features) -> None:
@@ -180,8 +182,8 @@ def _check_owner(entry: Entry, path: Path) -> None:
 
 
 @contextmanager
-def _weights_path(entry: Entry, weights: str | os.PathLike | None) -> Iterator[Path | None]:
-    """Our weight file for load()'s `weights`; None where there is nothing to read."""
+def _weights_path(entry: Entry, weights: str | os.PathLike | None, head: bool) -> Iterator[Path | None]:
+    """Our weight file for load()'s `weights`, maybe without a head; None where there is nothing to read."""
     if weights in (None, SYNTHETIC):
         yield None
     elif weights == PRETRAINED:
@@ -196,7 +198,7 @@ def _weights_path(entry: Entry, weights: str | os.PathLike | None) -> Iterator[P
             return
         with tempfile.TemporaryDirectory(prefix="modelzoo-") as folder:
             converted = Path(folder) / "converted.h5"
-            conversion.convert(entry, path, converted)
+            conversion.convert(entry, path, converted, head=head)
             yield converted
 
 
@@ -204,20 +206,20 @@ def _bundled_path(entry: Entry) -> Path:
     return Path(str(resources.files("modelzoo") / "bundled" / f"{entry.key}.h5"))
 
 
-def _fetch_and_convert(entry: Entry, url: str, target: Path) -> Path:
+def _fetch_and_convert(entry: Entry, source: Source, url: str, target: Path) -> Path:
     """The upstream file is removed after its conversion: the cache keeps one copy of the weights."""
     from modelzoo import conversion
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".upstream-", dir=target.parent) as folder:
         upstream = Path(folder) / (Path(url.partition("?")[0]).name or "upstream")
-        checksums = {c.algorithm: c.value for c in entry.source.checksums if c.of == "file"}
-        download.fetch(url, upstream, checksums=checksums, size=entry.source.bytes)
+        checksums = {c.algorithm: c.value for c in source.checksums if c.of == "file"}
+        download.fetch(url, upstream, checksums=checksums, size=source.bytes)
         conversion.convert(entry, upstream, target, official=True)
     return target
 
 
 def _advice(entry: Entry) -> str:
-    if not entry.weights and entry.source is None:
+    if not entry.weights and not entry.sources:
         return "None were ever published: use weights=None or train your own."
     return f"If you have the file, run: modelzoo add {entry.key} FILE"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import modelzoo
-from modelzoo.registry import Entry
+from modelzoo.registry import Entry, Source
 
 README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- models: scripts/readme_table.py writes this -->", "<!-- end of models -->"
@@ -46,10 +46,12 @@ def row(entry: Entry) -> str:
 def weights(entry: Entry) -> str:
     if entry.tag == "modelzoo":
         return "in the package"
-    if entry.source is None:
-        return "none: the graph only"
-    checksums = {checksum.algorithm for checksum in entry.source.checksums}
-    return f"{entry.source.format}, {'with ' + ', '.join(sorted(checksums)) if checksums else 'no checksum'}"
+    return "; ".join(map(published, entry.sources)) or "none: the graph only"
+
+
+def published(source: Source) -> str:
+    checksums = {checksum.algorithm for checksum in source.checksums}
+    return f"{source.format}, {'with ' + ', '.join(sorted(checksums)) if checksums else 'no checksum'}"
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def test_info_says_what_is_unknown(run):
 
 def test_info_as_json_holds_the_whole_entry(run):
     facts = json.loads(run("info", "resnet50_v1d", "--json").out)
-    assert facts["source"]["checksums"][0]["value"] == "117a384ecf61490eb31ea147eb0e61e6d2b8a449"
+    assert facts["sources"][0]["checksums"][0]["value"] == "117a384ecf61490eb31ea147eb0e61e6d2b8a449"
     assert facts["whereabouts"] == "converts from upstream"
 
 

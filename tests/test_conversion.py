@@ -22,7 +22,7 @@ GLUON = registry.info("resnet18_v1b")  # the smallest
 # Tencent's ResNet-50 with ten classes: the published 101 takes a quarter of a gigabyte.
 TENCENT = registry.info("resnet101_mlimages")
 TENCENT = replace(TENCENT, graph=replace(TENCENT.graph, variant="tencent_50", classes=10))
-CONVERTED = [registry.info(key) for key in modelzoo.list_models() if registry.info(key).source]
+CONVERTED = [registry.info(key) for key in modelzoo.list_models() if registry.info(key).sources]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def gluon_arrays():
 
 
 def upstream_arrays(entry, naming=None) -> dict[str, np.ndarray]:
-    family = import_module(f"modelzoo.conversion.{entry.source.converter}")
+    family = import_module(f"modelzoo.conversion.{entry.sources[0].converter}")
     name_of = naming or family.naming(entry.graph.variant)
     return {
         name_of(path): family.to_upstream(path, synthetic.array(path, shape))
@@ -97,7 +97,7 @@ def test_converting_twice_gives_the_same_bytes(gluon_arrays, tmp_path):
 
 
 def test_a_zip_with_the_member_converts(gluon_arrays, tmp_path):
-    params = write_params(tmp_path / GLUON.source.member, gluon_arrays)
+    params = write_params(tmp_path / GLUON.sources[0].member, gluon_arrays)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(params, params.name)
     conversion.convert(GLUON, tmp_path / "a.zip", tmp_path / "out.h5")
@@ -116,8 +116,8 @@ def test_the_receipt_names_the_checksums_that_fit(gluon_arrays, tmp_path):
     from modelzoo.files import digests
 
     source = write_params(tmp_path / "a.params", gluon_arrays)
-    checksum = replace(GLUON.source.checksums[0], value=digests(source, ("sha1",))["sha1"])
-    entry = replace(GLUON, source=replace(GLUON.source, checksums=(checksum,)))
+    checksum = replace(GLUON.sources[0].checksums[0], value=digests(source, ("sha1",))["sha1"])
+    entry = replace(GLUON, sources=(replace(GLUON.sources[0], checksums=(checksum,)),))
     assert conversion.convert(entry, source, tmp_path / "o.h5", official=True)["verified"] == [
         "sha1 of the member"
     ]
@@ -218,9 +218,10 @@ def test_a_tencent_checkpoint_with_unknown_tensors_is_refused(tmp_path):
 @pytest.mark.parametrize("entry", CONVERTED, ids=lambda entry: entry.key)
 def test_the_name_map_gives_every_weight_a_name_of_its_own(entry):
     shapes = conversion.weight_shapes(entry)
-    family = import_module(f"modelzoo.conversion.{entry.source.converter}")
-    names = {family.naming(entry.graph.variant)(path) for path in shapes}
-    assert len(names) == len(shapes)
+    for source in entry.sources:
+        family = import_module(f"modelzoo.conversion.{source.converter}")
+        names = {family.naming(entry.graph.variant)(path) for path in shapes}
+        assert len(names) == len(shapes)
 
 
 def test_two_weights_with_one_name_are_an_error_of_the_map():

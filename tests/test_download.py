@@ -128,8 +128,9 @@ def test_an_upstream_file_is_fetched_converted_and_only_the_result_kept(
     entry = modelzoo.info("resnet18_v1b")
     params = write_params(tmp_path / "a.params", upstream_arrays(entry))
     server.files["/a.params"] = params.read_bytes()
-    checksum = replace(entry.source.checksums[0], value=hashlib.sha1(params.read_bytes()).hexdigest())
-    entries(replace(entry, source=replace(entry.source, urls=(f"{url}/a.params",), checksums=(checksum,))))
+    checksum = replace(entry.sources[0].checksums[0], value=hashlib.sha1(params.read_bytes()).hexdigest())
+    source = replace(entry.sources[0], urls=(f"{url}/a.params",), checksums=(checksum,))
+    entries(replace(entry, sources=(source,)))
     path = zoo.weights_file("resnet18_v1b")
     assert [file for file in cache.rglob("*") if file.is_file()] == [path]
     assert modelzoo.load("resnet18_v1b", include_top=False) is not None
@@ -142,7 +143,7 @@ def test_an_upstream_file_with_another_checksum_is_refused_and_nothing_kept(
 
     entry = modelzoo.info("resnet18_v1b")
     server.files["/a.params"] = write_params(tmp_path / "a.params", upstream_arrays(entry)).read_bytes()
-    entries(replace(entry, source=replace(entry.source, urls=(f"{url}/a.params",))))
+    entries(replace(entry, sources=(replace(entry.sources[0], urls=(f"{url}/a.params",)),)))
     with pytest.raises(WeightsUnavailable, match=r"/a\.params: a\.params is not the official file"):
         zoo.weights_file("resnet18_v1b")
     assert [file for file in cache.rglob("*") if file.is_file()] == []

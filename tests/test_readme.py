@@ -45,7 +45,7 @@ def test_the_conversion_commands_run(monkeypatch, tmp_path, cache):
 
     monkeypatch.chdir(tmp_path)
     entry = registry.info("resnet50_v1d")
-    params = write_params(tmp_path / entry.source.member, upstream_arrays(entry))
+    params = write_params(tmp_path / entry.sources[0].member, upstream_arrays(entry))
     with zipfile.ZipFile("resnet50_v1d-117a384e.zip", "w") as archive:
         archive.write(params, params.name)
     convert, add = (shlex.split(line, comments=True)[1:] for line in SHELL[2].splitlines())

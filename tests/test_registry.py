@@ -96,14 +96,14 @@ BREAKAGES = {
         r"graph.input_shape is \(299, 299, 3\); wanted at most 256, its pictures' shorter side",
     ),
     "an unknown recipe": (lambda e, _: e.update(pictures="mine"), "pictures is 'mine'; there are"),
-    "an insecure url": (lambda e, _: e["source"].update(urls=["http://x/y"]), "wanted an https address"),
+    "an insecure url": (lambda e, _: e["sources"][0].update(urls=["http://x/y"]), "wanted an https address"),
     "a cut checksum": (
-        lambda e, _: e["source"]["checksums"][0].update(value="117a"),
+        lambda e, _: e["sources"][0]["checksums"][0].update(value="117a"),
         "sha1 is '117a'; wanted 40",
     ),
     "an unknown checksum": (
-        lambda e, _: e["source"]["checksums"][0].update(algorithm="crc"),
-        r"source: checksums\[0\]: algorithm: expected Literal",
+        lambda e, _: e["sources"][0]["checksums"][0].update(algorithm="crc"),
+        r"sources\[0\]: checksums\[0\]: algorithm: expected Literal",
     ),
     "an entry that is no object": (
         lambda _, d: d["models"].update({"resnet50_v1d.gluon": 3}),

@@ -145,7 +145,8 @@ def test_without_weights_load_says_what_it_tried_and_what_to_do():
         modelzoo.load("resnet101_mlimages")
     message = str(caught.value)
     assert "resnet101_mlimages.tencent.h5 is not there" in message
-    assert all(f"{url}: no connection" in message for url in modelzoo.info("resnet101_mlimages").source.urls)
+    urls = [url for source in modelzoo.info("resnet101_mlimages").sources for url in source.urls]
+    assert all(f"{url}: no connection" in message for url in urls)
     assert message.endswith("run: modelzoo add resnet101_mlimages.tencent FILE")
     assert "\n" not in message
 

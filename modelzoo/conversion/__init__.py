@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from modelzoo.architectures import build
 from modelzoo.conversion import archives, pairing, readers
 from modelzoo.errors import ConversionError
 from modelzoo.files import digests
-from modelzoo.registry import Entry
+from modelzoo.registry import Entry, Source
 
 VERSION = 1  # of the converters; it grows when the same upstream file would give other weights
 DTYPE = np.dtype(np.float32)  # of every tensor in every upstream file so far
@@ -26,32 +28,34 @@ def convert(
     target: Path,
     *,
     official: bool = False,
+    head: bool = True,
     parity: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes the upstream file, folder, checkpoint prefix or archive `path` as ours; returns the receipt.
 
-    `official` demands every checksum that the registry has of it. `parity`, figures of a comparison
-    with the original program, goes into the receipt. Memory: the model in zeros, and one tensor.
-    Raises ConversionError, with nothing written, if a tensor is missing, left over, or of another
-    shape or dtype.
+    It is taken for the entry's first source of its format. `official` demands every checksum that the
+    registry has of that source. With `head=False` a file without the head's weights will do, and gives one
+    of ours without them. `parity`, figures of a comparison with the original program, goes into
+    the receipt. Memory: the model in zeros, and one tensor. Raises ConversionError, with nothing
+    written, if a tensor is missing, left over, or of another shape or dtype.
     """
-    if entry.source is None:
+    if not entry.sources:
         raise ConversionError(
             f"{path} is not one of our weight files, and {entry.key} has no upstream to convert one from."
         )
-    family = import_module(f"modelzoo.conversion.{entry.source.converter}")
-    with archives.unpacked(path, entry.source.member) as unpacked:
-        verified = _verify(entry, path, unpacked, official)
-        with readers.READERS[entry.source.format](unpacked) as tensors:
+    with _recognised(entry, path) as (source, unpacked):
+        family = import_module(f"modelzoo.conversion.{source.converter}")
+        verified = _verify(entry, source, path, unpacked, official)
+        with readers.READERS[source.format](unpacked) as tensors:
             shapes = weight_shapes(entry)
-            pairs = _pairs(entry, family, shapes, tensors)
+            pairs = _pairs(entry, family, shapes, tensors, head)
             receipt = {
                 "model": entry.key,
                 "source": _fingerprints(path),
                 "verified": verified,
-                "converter": f"{entry.source.converter} {VERSION}",
+                "converter": f"{source.converter} {VERSION}",
                 "tensors": len(pairs),
-                "parameters": entry.parameters,
+                "parameters": sum(math.prod(shapes[path]) for path in pairs),
             }
             if parity is not None:
                 receipt["parity"] = dict(parity)
@@ -73,10 +77,25 @@ def weight_shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
     return weights.shapes(network.model())
 
 
-def _pairs(entry: Entry, family, shapes: dict[str, tuple[int, ...]], tensors) -> dict[str, str]:
+@contextmanager
+def _recognised(entry: Entry, path: Path) -> Iterator[tuple[Source, Path]]:
+    """The source whose format `path` has, and what to read, unpacked if need be.
+
+    An entry's only source is not asked: its reader says best what is wrong with a file.
+    """
+    for source in entry.sources:
+        with archives.unpacked(path, source.member) as unpacked:
+            if len(entry.sources) == 1 or readers.RECOGNISERS[source.format](unpacked):
+                yield source, unpacked
+                return
+    formats = " or ".join(source.format for source in entry.sources)
+    raise ConversionError(f"There is no {formats} file, which {entry.key} is converted from, at {path}.")
+
+
+def _pairs(entry: Entry, family, shapes: dict[str, tuple[int, ...]], tensors, head: bool) -> dict[str, str]:
     name_of = family.naming(entry.graph.variant, tensors)
-    pairs = pairing.pair(shapes, tensors, name_of, family.IGNORED)
-    layouts = {path: family.to_upstream(path, _shape_only(shape)).shape for path, shape in shapes.items()}
+    pairs = pairing.pair(shapes, tensors, name_of, family.IGNORED, weights.top(shapes), head)
+    layouts = {path: family.to_upstream(path, _shape_only(shapes[path])).shape for path in pairs}
     pairing.check_shapes(pairs, layouts, {name: tensors[name].shape for name in pairs.values()})
     for name in pairs.values():
         if tensors[name].dtype != DTYPE:
@@ -97,11 +116,11 @@ def _stream(family, pairs: dict[str, str], tensors) -> Iterator[tuple[str, np.nd
         yield path, np.ascontiguousarray(family.to_ours(path, array))
 
 
-def _verify(entry: Entry, path: Path, unpacked: Path, official: bool) -> list[str]:
+def _verify(entry: Entry, source: Source, path: Path, unpacked: Path, official: bool) -> list[str]:
     """The published checksums that fit; if `official`, one that does not is an error."""
     verified = []
-    bare_member = unpacked == path and entry.source.member is not None
-    for checksum in entry.source.checksums:
+    bare_member = unpacked == path and source.member is not None
+    for checksum in source.checksums:
         subject = unpacked if checksum.of == "member" else path
         if not subject.is_file() or (checksum.of == "file" and bare_member):
             continue

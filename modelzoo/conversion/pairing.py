@@ -17,12 +17,15 @@ def pair(
     upstream: Collection[str],
     name_of: Callable[[str], str],
     ignored: re.Pattern[str],
+    head: Collection[str] = (),
+    head_wanted: bool = True,
 ) -> dict[str, str]:
     """The upstream name of each of our paths.
 
     `name_of` gives the name; upstream names that match `ignored` whole (a step counter, an
-    optimizer's momentum) may be left over. Raises ConversionError if two paths share a name, if a
-    name is not there, or if one is left over.
+    optimizer's momentum) may be left over. Of the paths in `head` all may be missing, or none, unless
+    `head_wanted`. Raises ConversionError if two paths share a name, if a name is not there, or if one
+    is left over.
     """
     pairs = {path: name_of(path) for path in ours}
     claimed: dict[str, str] = {}
@@ -32,6 +35,12 @@ def pair(
         claimed[name] = path
     missing = sorted(claimed.keys() - set(upstream))
     unused = sorted(name for name in set(upstream) - claimed.keys() if not ignored.fullmatch(name))
+    if missing and not unused and {claimed[name] for name in missing} == set(head):
+        if not head_wanted:
+            return {path: name for path, name in pairs.items() if path not in head}
+        raise ConversionError(
+            f"All is there but the head ({some(sorted(head))}): a file without top, for include_top=False."
+        )
     if missing or unused:
         raise ConversionError(
             "The tensors do not pair with the architecture: "

@@ -65,7 +65,7 @@ def _prove(entry: Entry, folder: Path, checkpoint_name, command, arguments) -> N
         _publish(entry, checkpoint, original, arguments.output)
         return
     parity.write_golden(entry.key, original)
-    if entry.source:
+    if entry.sources:
         for written in sorted(folder.glob("checkpoint*.params")) or [checkpoint]:
             _check_round_trip(entry, written, folder / "converted.h5")
     print(parity.row(entry, parity.compare(entry, parity.read_golden(entry.key))), flush=True)
@@ -73,7 +73,7 @@ def _prove(entry: Entry, folder: Path, checkpoint_name, command, arguments) -> N
 
 def _upstream_arrays(entry: Entry) -> dict[str, np.ndarray]:
     """The synthetic weights under the upstream's names and in its layout."""
-    converter = entry.source.converter if entry.source else entry.tag  # Tencent's depths without a file
+    converter = entry.sources[0].converter if entry.sources else entry.tag  # Tencent's depths without a file
     family = import_module(f"modelzoo.conversion.{converter}")
     name_of = family.naming(entry.graph.variant)
     return {

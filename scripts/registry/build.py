@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 import gluon
+import keras_applications
 import slim
 import tencent
 from common import graph
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 FACTS = ROOT.parent / "shared" / "facts" / "upstream.json"
 TARGET = ROOT / "modelzoo" / "registry.json"
 BUNDLED = "resnet9_cifar10.modelzoo"
-UPSTREAMS = (gluon, slim, tencent)
+UPSTREAMS = (gluon, keras_applications, slim, tencent)
 
 
 def main() -> None:

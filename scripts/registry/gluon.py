@@ -22,13 +22,15 @@ def entry(name: str, fact: dict) -> dict:
         "graph": network,
         "pictures": "gluoncv_eval",
         "labels": "imagenet",
-        "source": source(
-            "gluoncv",
-            "mxnet",
-            [url for url in links(fact) if url.startswith(HOST)],
-            checksums=checksums(fact, "member"),
-            member=fact["archive_member"],
-        ),
+        "sources": [
+            source(
+                "gluoncv",
+                "mxnet",
+                [url for url in links(fact) if url.startswith(HOST)],
+                checksums=checksums(fact, "member"),
+                member=fact["archive_member"],
+            )
+        ],
         "parameters": parameters(network),
         "metrics": metrics(fact["accuracy"], "ImageNet validation, 224 px"),
         "licences": {"code": "Apache-2.0", "weights": None, "data": None},

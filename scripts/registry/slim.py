@@ -74,13 +74,15 @@ def entry(model: Model, fact: dict) -> dict:
         "graph": network,
         "pictures": fact["preprocessing"]["name"],  # slim_inception or slim_vgg
         "labels": "imagenet" if model.classes == 1000 else "imagenet_background",
-        "source": source(
-            model.converter or CONVERTERS[model.family],
-            "tensorflow",
-            addresses(fact),
-            checksums=checksums(fact, "file"),
-            bytes=fact["size_bytes"],
-        ),
+        "sources": [
+            source(
+                model.converter or CONVERTERS[model.family],
+                "tensorflow",
+                addresses(fact),
+                checksums=checksums(fact, "file"),
+                bytes=fact["size_bytes"],
+            )
+        ],
         "parameters": parameters(network),
         "metrics": metrics(fact["accuracy"], f"ImageNet validation, {model.size} px"),
         "licences": {"code": "Apache-2.0", "weights": None, "data": None},

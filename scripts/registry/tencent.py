@@ -24,7 +24,9 @@ def published(name: str, fact: dict) -> dict:
         "pictures": "tencent_demo",
         "labels": LABELS[CLASSES[name]],
         # The direct link first: it is older, but the official one leads to a page, not to a file.
-        "source": source("tencent", "tensorflow", sorted(links(fact), key=lambda url: "drive.google" in url)),
+        "sources": [
+            source("tencent", "tensorflow", sorted(links(fact), key=lambda url: "drive.google" in url))
+        ],
         "parameters": parameters(network),
         "metrics": metrics(
             headline,

@@ -1,0 +1,302 @@
+"""keras.applications' networks: Keras draws the graph, this file names its maps and copies it to our rules.
+
+Keras' own function makes a drawing of the network, a model whose weights never come to be. Every layer of
+it is then copied by its configuration: under its own name, with our dtype, and with zeros for random
+numbers if the weights are about to be loaded. Layer names are Keras' own; those that Keras numbers by
+itself (`conv2d_17`) count from the beginning of the network, not of the process.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from modelzoo.architectures.layers import Layers
+
+# EfficientNet's files keep their normalisation beside the weights, the same in all of them: the mean, and the
+# standard deviation where the variance belongs. Keras makes up for that with one more division, but only when
+# it loads a file itself (https://github.com/tensorflow/tensorflow/issues/49930). Here they are constants.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+VGG_GRID = 7  # rows and columns of the last map that VGG's first dense layer covers
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The facts of one network of keras.applications."""
+
+    model: str  # the function's name there
+    maps: Mapping[str, str]  # C1, C2, ... -> the layer (or operation) that puts it out
+    options: Mapping[str, Any] = field(default_factory=dict)
+    top: Callable[[Layers, Any], Any] | None = None  # between the last map and the logits; None: the average
+    pads: str | None = None  # layers that pad by the size of the picture, where the next one can do it
+    fixed_size: bool = False  # drawn for one size of pictures only
+
+
+def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
+    """The feature maps by name: Cn is the trunk's last map of stride 2**n; the last one feeds the head.
+
+    In a network of blocks the trunk is what the blocks put out, not what is inside them.
+    """
+    facts = VARIANTS[variant]
+    outputs = _copy(nn, images, _drawing(facts, tuple(images.shape[1:])), facts)
+    return {name: outputs[layer] for name, layer in facts.maps.items()}
+
+
+def top(nn: Layers, x, variant: str):
+    """The vector that the logits are computed from."""
+    head = VARIANTS[variant].top
+    return nn.global_pool(x, "avg", name="pool") if head is None else head(nn, x)
+
+
+def vgg_top(nn: Layers, x):
+    """Two dense layers, as convolutions: the first one's weights are Keras' after Flatten, in the same order.
+
+    So pictures may be larger than 224 x 224: the head then looks at every place, and the average decides.
+    """
+    if any(side is not None and side < VGG_GRID for side in x.shape[1:3]):
+        raise ValueError(
+            "VGG's head needs pictures of at least 224x224 pixels; include_top=False takes less."
+        )
+    x = nn.conv(x, 4096, VGG_GRID, padding="valid", bias=True, name="fc1")
+    x = nn.relu(x, name="fc1_relu")
+    x = nn.conv(x, 4096, 1, bias=True, name="fc2")
+    x = nn.relu(x, name="fc2_relu")
+    return nn.global_pool(x, "avg", name="pool")
+
+
+def mobilenet_v3_top(units: int, activation: str) -> Callable[[Layers, Any], Any]:
+    """A dense layer after the average; Keras writes it as a 1x1 convolution."""
+
+    def head(nn: Layers, x):
+        x = nn.global_pool(x, "avg", name="pool")
+        x = nn.dense(x, units, name="conv_2")
+        return keras.layers.Activation(activation, dtype=nn.dtype, name=f"conv_2_{activation}")(x)
+
+    return head
+
+
+def convnext_top(nn: Layers, x):
+    x = nn.global_pool(x, "avg", name="pool")
+    return keras.layers.LayerNormalization(epsilon=1e-6, dtype=nn.dtype, name="head_layernorm")(x)
+
+
+def _drawing(facts: Variant, input_shape: tuple[int | None, int | None, int]) -> keras.Model:
+    """Keras' model for this input, whose weights have shapes and initialisers but no values.
+
+    Variables made in a StatelessScope are not initialised before it ends. Keras keeps a list of them, to do
+    it later, and counts the names it gives, both for each thread: in a thread of its own the list ends with
+    the thread, so that the random numbers are never drawn, and the names count from the beginning.
+    """
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("This network needs keras.config.set_image_data_format('channels_last').")
+    if facts.fixed_size and None in input_shape[:2]:
+        raise ValueError(f"keras.applications draws {facts.model} for one size of pictures: name both sides.")
+
+    def draw() -> keras.Model:
+        with keras.StatelessScope(initialize_variables=False):
+            function = getattr(keras.applications, facts.model)
+            return function(include_top=False, weights=None, input_shape=input_shape, **facts.options)
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=1) as executor:
+        warnings.filterwarnings("ignore", "This model usually expects 1 or 3 input channels")
+        return executor.submit(draw).result()
+
+
+def _copy(nn: Layers, images, drawing: keras.Model, facts: Variant) -> dict[str, Any]:
+    """Applies copies of all the drawing's layers to `images`; their outputs by the layer's name."""
+    outputs: dict[str, Any] = {}
+    drawn: list[tuple[Any, str, Any]] = []  # layer, name of an initialiser, the real one
+
+    def copy(layer):
+        if isinstance(layer, keras.Sequential):
+            return keras.Sequential([copy(inner) for inner in layer.layers], name=layer.name)
+        new = _copied_layer(layer, nn, facts)
+        if not nn.initialise:
+            for name, value in list(vars(new).items()):
+                if isinstance(value, keras.initializers.VarianceScaling):
+                    drawn.append((new, name, value))
+                    setattr(new, name, keras.initializers.Zeros())
+        return new
+
+    def call(layer, *arguments, **options):
+        if facts.pads is not None and re.fullmatch(facts.pads, layer.name):
+            return arguments[0]
+        outputs[layer.name] = layer(*arguments, **options)
+        return outputs[layer.name]
+
+    keras.models.clone_model(drawing, images, clone_function=copy, call_function=call)
+    for layer, name, value in drawn:
+        setattr(layer, name, value)
+    return outputs
+
+
+def _copied_layer(layer, nn: Layers, facts: Variant):
+    """The layer again, in our dtype; three of them in another way, with the same result."""
+    config = layer.get_config()
+    if "dtype" in config:
+        config["dtype"] = nn.dtype
+    kind = type(layer).__name__
+    if kind == "LayerScale":
+        # ConvNeXt's own layer gives its weight no name, and a saved model could not be read without it.
+        return keras.layers.EinsumDense(
+            "bhwc,c->bhwc",
+            (None, None, config["projection_dim"]),
+            kernel_initializer=keras.initializers.Constant(config["init_values"]),
+            dtype=nn.dtype,
+            name=layer.name,
+        )
+    if kind == "Normalization" and config["mean"] is None and layer.input.shape[-1] == len(IMAGENET_MEAN):
+        config["mean"], config["variance"] = IMAGENET_MEAN, tuple(std**2 for std in IMAGENET_STD)
+    if facts.pads is not None and config.get("padding") == "valid":
+        # What the skipped padding layer did for one size of pictures, TensorFlow's "same" does for every one.
+        config["padding"] = "same"
+    return type(layer).from_config(config)
+
+
+def _maps(*layers: str, first: int = 1) -> dict[str, str]:
+    return {f"C{number}": layer for number, layer in enumerate(layers, start=first)}
+
+
+def _vgg(model: str, convs: int) -> Variant:
+    """The maps before the poolings, and the last pooling's."""
+    names = (f"block{block}_conv{last}" for block, last in ((2, 2), (3, convs), (4, convs), (5, convs)))
+    return Variant(model, _maps(*names, "block5_pool"), top=vgg_top)
+
+
+def _resnet(model: str, blocks: tuple[int, int, int, int]) -> Variant:
+    stages = (f"conv{stage}_block{last}_out" for stage, last in enumerate(blocks, start=2))
+    return Variant(model, _maps("conv1_relu", *stages))
+
+
+def _resnet_v2(model: str, blocks: tuple[int, int, int]) -> Variant:
+    """A stage's last block strides already, so that the last map of its size is the last but one's."""
+    stages = (f"conv{stage}_block{last - 1}_out" for stage, last in enumerate(blocks, start=2))
+    return Variant(model, _maps("conv1_conv", *stages, "post_relu"))
+
+
+def _densenet(model: str, blocks: tuple[int, int, int]) -> Variant:
+    stages = (f"conv{stage}_block{last}_concat" for stage, last in enumerate(blocks, start=2))
+    return Variant(model, _maps("conv1_relu", *stages, "relu"))
+
+
+def _mobilenet(alpha: float) -> Variant:
+    names = (f"conv_pw_{block}_relu" for block in (1, 3, 5, 11, 13))
+    return Variant("MobileNet", _maps(*names), {"alpha": alpha})
+
+
+def _mobilenet_v2(alpha: float) -> Variant:
+    blocks = ("expanded_conv_project_BN", "block_2_add", "block_5_add", "block_12_add")
+    return Variant("MobileNetV2", _maps(*blocks, "out_relu"), {"alpha": alpha}, pads=r"block_\d+_pad")
+
+
+def _mobilenet_v3_small(first: str, last: str, **options) -> Variant:
+    blocks = ("expanded_conv_project_bn", "expanded_conv_2_add", "expanded_conv_7_add")
+    return _mobilenet_v3("MobileNetV3Small", 1024, (first, *blocks, last), options)
+
+
+def _mobilenet_v3_large(last: str, **options) -> Variant:
+    blocks = ("expanded_conv_add", "expanded_conv_2_add", "expanded_conv_5_add", "expanded_conv_11_add")
+    return _mobilenet_v3("MobileNetV3Large", 1280, (*blocks, last), options)
+
+
+def _mobilenet_v3(model: str, units: int, names: tuple[str, ...], options: dict[str, Any]) -> Variant:
+    head = mobilenet_v3_top(units, "relu" if options.get("minimalistic") else "hard_swish")
+    return Variant(model, _maps(*names), options, head, pads=r"expanded_conv_(\d+_)?depthwise_pad")
+
+
+def _nasnet(model: str, cells: int, last: str) -> Variant:
+    names = (
+        "stem_bn1",
+        "reduction_concat_stem_1",
+        f"normal_concat_{cells - 1}",
+        f"normal_concat_{2 * cells}",
+    )
+    return Variant(model, _maps(*names, last), fixed_size=True)
+
+
+def _efficientnet(model: str, *blocks: str) -> Variant:
+    names = (f"block{block}" for block in blocks)
+    return Variant(model, _maps(*names, "top_activation"), pads=r"(stem_conv|block\w+_dwconv)_pad")
+
+
+def _efficientnet_v2(model: str, *blocks: str) -> Variant:
+    return Variant(model, _maps(*(f"block{block}" for block in blocks), "top_activation"))
+
+
+def _convnext(model: str, stage_3: int) -> Variant:
+    """Sums are operations that Keras counts: 3 blocks, 3 blocks, `stage_3` blocks and 3 blocks. No C1."""
+    return Variant(
+        model, _maps("add_2", "add_5", f"add_{5 + stage_3}", f"add_{8 + stage_3}", first=2), top=convnext_top
+    )
+
+
+VARIANTS: dict[str, Variant] = {
+    "vgg16": _vgg("VGG16", 3),
+    "vgg19": _vgg("VGG19", 4),
+    "resnet50": _resnet("ResNet50", (3, 4, 6, 3)),
+    "resnet101": _resnet("ResNet101", (3, 4, 23, 3)),
+    "resnet152": _resnet("ResNet152", (3, 8, 36, 3)),
+    "resnet50_v2": _resnet_v2("ResNet50V2", (3, 4, 6)),
+    "resnet101_v2": _resnet_v2("ResNet101V2", (3, 4, 23)),
+    "resnet152_v2": _resnet_v2("ResNet152V2", (3, 8, 36)),
+    "inception_v3": Variant(
+        "InceptionV3", _maps("activation_2", "activation_4", "mixed2", "mixed7", "mixed10")
+    ),
+    "inception_resnet_v2": Variant(
+        "InceptionResNetV2",
+        _maps("activation_2", "activation_4", "block35_10_ac", "block17_20_ac", "conv_7b_ac"),
+    ),
+    "xception": Variant(
+        "Xception", _maps("block1_conv2_act", "add", "add_1", "add_10", "block14_sepconv2_act")
+    ),
+    "densenet121": _densenet("DenseNet121", (6, 12, 24)),
+    "densenet169": _densenet("DenseNet169", (6, 12, 32)),
+    "densenet201": _densenet("DenseNet201", (6, 12, 48)),
+    "nasnet_mobile": _nasnet("NASNetMobile", 4, "activation_187"),
+    "nasnet_large": _nasnet("NASNetLarge", 6, "activation_259"),
+    "mobilenet_0.25": _mobilenet(0.25),
+    "mobilenet_0.5": _mobilenet(0.5),
+    "mobilenet_0.75": _mobilenet(0.75),
+    "mobilenet_1.0": _mobilenet(1.0),
+    "mobilenet_v2_0.35": _mobilenet_v2(0.35),
+    "mobilenet_v2_0.5": _mobilenet_v2(0.5),
+    "mobilenet_v2_0.75": _mobilenet_v2(0.75),
+    "mobilenet_v2_1.0": _mobilenet_v2(1.0),
+    "mobilenet_v2_1.3": _mobilenet_v2(1.3),
+    "mobilenet_v2_1.4": _mobilenet_v2(1.4),
+    "mobilenet_v3_small_0.75": _mobilenet_v3_small("activation", "activation_17", alpha=0.75),
+    "mobilenet_v3_small_1.0": _mobilenet_v3_small("activation", "activation_17"),
+    "mobilenet_v3_small_minimalistic": _mobilenet_v3_small("re_lu", "re_lu_22", minimalistic=True),
+    "mobilenet_v3_large_0.75": _mobilenet_v3_large("activation_19", alpha=0.75),
+    "mobilenet_v3_large_1.0": _mobilenet_v3_large("activation_19"),
+    "mobilenet_v3_large_minimalistic": _mobilenet_v3_large("re_lu_30", minimalistic=True),
+    "efficientnet_b0": _efficientnet("EfficientNetB0", "1a_project_bn", "2b_add", "3b_add", "5c_add"),
+    "efficientnet_b1": _efficientnet("EfficientNetB1", "1b_add", "2c_add", "3c_add", "5d_add"),
+    "efficientnet_b2": _efficientnet("EfficientNetB2", "1b_add", "2c_add", "3c_add", "5d_add"),
+    "efficientnet_b3": _efficientnet("EfficientNetB3", "1b_add", "2c_add", "3c_add", "5e_add"),
+    "efficientnet_b4": _efficientnet("EfficientNetB4", "1b_add", "2d_add", "3d_add", "5f_add"),
+    "efficientnet_b5": _efficientnet("EfficientNetB5", "1c_add", "2e_add", "3e_add", "5g_add"),
+    "efficientnet_b6": _efficientnet("EfficientNetB6", "1c_add", "2f_add", "3f_add", "5h_add"),
+    "efficientnet_b7": _efficientnet("EfficientNetB7", "1d_add", "2g_add", "3g_add", "5j_add"),
+    "efficientnet_v2_b0": _efficientnet_v2(
+        "EfficientNetV2B0", "1a_project_activation", "2b_add", "3b_add", "5e_add"
+    ),
+    "efficientnet_v2_b1": _efficientnet_v2("EfficientNetV2B1", "1b_add", "2c_add", "3c_add", "5f_add"),
+    "efficientnet_v2_b2": _efficientnet_v2("EfficientNetV2B2", "1b_add", "2c_add", "3c_add", "5f_add"),
+    "efficientnet_v2_b3": _efficientnet_v2("EfficientNetV2B3", "1b_add", "2c_add", "3c_add", "5g_add"),
+    "efficientnet_v2_s": _efficientnet_v2("EfficientNetV2S", "1b_add", "2d_add", "3d_add", "5i_add"),
+    "efficientnet_v2_m": _efficientnet_v2("EfficientNetV2M", "1c_add", "2e_add", "3e_add", "5n_add"),
+    "efficientnet_v2_l": _efficientnet_v2("EfficientNetV2L", "1d_add", "2g_add", "3g_add", "5s_add"),
+    "convnext_tiny": _convnext("ConvNeXtTiny", 9),
+    "convnext_small": _convnext("ConvNeXtSmall", 27),
+    "convnext_base": _convnext("ConvNeXtBase", 27),
+    "convnext_large": _convnext("ConvNeXtLarge", 27),
+    "convnext_xlarge": _convnext("ConvNeXtXLarge", 27),
+}

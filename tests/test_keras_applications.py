@@ -1,0 +1,436 @@
+"""keras.applications: our copy of a network computes what Keras' own does, and its files convert by name."""
+
+from __future__ import annotations
+
+import gc
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import modelzoo
+from modelzoo import architectures, conversion, synthetic, weights
+from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD, VARIANTS
+from modelzoo.conversion import keras_applications, keras_mobilenets, pairing
+from modelzoo.conversion.readers import open_keras_h5
+from modelzoo.errors import ConversionError
+from tests import keras_originals
+from tests.conftest import SHARED
+from tests.parity import LIMIT, relative
+
+REAL_FILES = SHARED / "data" / "upstream_files"
+CLOTHING = SHARED / "data" / "clothing"
+NO_TOP = REAL_FILES / "mobilenet_2_5_224_tf_no_top.h5"
+WHOLE_MODEL = REAL_FILES / "mobilenet_v2_035_whole_model_keras24.h5"
+THEANO = REAL_FILES / "squeezenet_weights_th_dim_ordering_th_kernels_notop.h5"
+needs_shared = pytest.mark.skipif(not REAL_FILES.is_dir(), reason=f"{REAL_FILES} is not there")
+
+MOBILENET = "mobilenet_0.25_224.keras"
+EFFICIENTNET = "efficientnet_b0.keras"
+KINDS = (  # one of each; VGG without its head, for which see below, as for EfficientNet
+    "convnext_tiny.keras",
+    "densenet121.keras",
+    "efficientnet_v2_b0.keras",
+    "inception_v3.keras",
+    MOBILENET,
+    "mobilenet_v2_0.35_96.keras",
+    "mobilenet_v3_small_1.0.keras",
+    "mobilenet_v3_large_minimalistic.keras",
+    "nasnet_mobile.keras",
+    "resnet50.keras",
+    "resnet50_v2.keras",
+    "vgg16.keras",
+    "xception.keras",
+)
+HEIGHT, WIDTH = 97, 131  # odd sides find wrong padding
+
+
+def ours(entry, top: bool = True) -> architectures.Network:
+    """Our network with synthetic weights, for pictures of any size if it can."""
+    sides = (HEIGHT, WIDTH) if VARIANTS[entry.graph.variant].fixed_size else (None, None)
+    network = architectures.build(
+        entry.graph.family,
+        entry.graph.variant,
+        input_shape=(*sides, 3),
+        classes=entry.graph.classes if top else None,
+        initialise=False,
+    )
+    weights.assign_synthetic(network.model())
+    return network
+
+
+def errors(entry, network, original) -> dict[str, float]:
+    """The relative L2 errors of all maps and of the output, on one picture."""
+    picture = keras_originals.picture(entry, HEIGHT, WIDTH)
+    theirs = keras_originals.maps(original, entry) | {"output": original.output}
+    theirs = keras.Model(original.inputs, theirs)(picture, training=False)
+    mine = keras.Model(network.images, network.maps | {"output": network.output})(picture, training=False)
+    assert mine.keys() == theirs.keys()
+    return {name: relative(mine[name], theirs[name]) for name in theirs}
+
+
+@pytest.fixture(autouse=True)
+def _memory():
+    """A network of a hundred megabytes is not kept for the next test."""
+    yield
+    gc.collect()
+
+
+@pytest.mark.parametrize("key", KINDS)
+def test_our_copy_computes_what_keras_does(key):
+    entry = modelzoo.info(key)
+    top = key != "vgg16.keras"
+    network = ours(entry, top)
+    original = keras_originals.original(entry, HEIGHT, WIDTH, include_top=top)
+    keras_originals.fill(original, entry, weights.shapes(network.model()))
+    found = errors(entry, network, original)
+    assert max(found.values()) <= LIMIT, found
+
+
+def test_efficientnet_computes_what_keras_does_with_a_file_of_the_official_kind(tmp_path, monkeypatch):
+    """Keras divides once more by the deviation, but only if it takes the file for the official one."""
+    entry = modelzoo.info(EFFICIENTNET)
+    network = ours(entry, top=False)
+    path = tmp_path / "efficientnetb0_notop.h5"
+    original = keras_originals.original(entry, HEIGHT, WIDTH, include_top=False)
+    keras_originals.fill(original, entry, weights.shapes(network.model()))
+    original.save(path)
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *arguments, **options: str(path))
+    original = keras_originals.original(entry, HEIGHT, WIDTH, include_top=False, weights="imagenet")
+    found = errors(entry, network, original)
+    assert max(found.values()) <= LIMIT, found
+
+
+def test_vgg_dense_layers_become_convolutions_over_the_whole_map():
+    x, units = synthetic.array("map/noise", (1, 7, 7, 512)), 8
+    dense = synthetic.array("fc1/kernel", (7 * 7 * 512, units))
+    kernel = keras_applications.to_ours("fc1/kernel", dense)
+    assert kernel.shape == (7, 7, 512, units)
+    convolved = keras.ops.conv(x, kernel, padding="valid")
+    assert relative(keras.ops.reshape(convolved, (1, units)), x.reshape(1, -1) @ dense) <= LIMIT
+    assert (keras_applications.to_upstream("fc1/kernel", kernel) == dense).all()
+
+
+@pytest.mark.parametrize("key", [MOBILENET, "mobilenet_v3_small_1.0.keras"])
+def test_a_file_that_keras_wrote_converts_to_the_very_same_weights(key, tmp_path):
+    entry = modelzoo.info(key)
+    shapes = conversion.weight_shapes(entry)
+    original = keras_originals.original(entry, HEIGHT, WIDTH)
+    keras_originals.fill(original, entry, shapes)
+    original.save(tmp_path / "theirs.h5")
+    receipt = conversion.convert(entry, tmp_path / "theirs.h5", tmp_path / "ours.h5")
+    assert receipt["parameters"] == entry.parameters
+    converted = dict(weights.read(tmp_path / "ours.h5"))
+    assert list(converted) == list(shapes)
+    assert all((converted[path] == synthetic.array(path, shape)).all() for path, shape in shapes.items())
+
+
+def test_every_weight_of_a_network_with_two_hundred_numbered_layers_has_its_name_in_keras():
+    entry = modelzoo.info("inception_resnet_v2.keras")
+    shapes = conversion.weight_shapes(entry)
+    with keras.StatelessScope(initialize_variables=False):
+        theirs = keras_originals.variables(keras.applications.InceptionResNetV2(weights=None))
+    name_of = keras_applications.naming(entry.graph.variant, list(theirs))
+    pairs = pairing.pair(shapes, theirs, name_of, keras_applications.IGNORED)
+    pairing.check_shapes(pairs, shapes, {name: tuple(theirs[name].shape) for name in theirs})
+
+
+# The graph
+
+
+def test_layer_names_do_not_depend_on_what_was_built_before():
+    names = [[layer.name for layer in build("xception").layers] for _ in range(2)]
+    assert names[0] == names[1]
+    assert {"conv2d", "conv2d_3", "batch_normalization_3"} <= set(names[0])
+
+
+def build(variant: str, side: int | None = 96, channels: int = 3, **options) -> keras.Model:
+    shape = (side, side, channels)
+    return architectures.build("keras_applications", variant, input_shape=shape, **options).model()
+
+
+def test_weights_that_are_about_to_be_loaded_are_not_drawn():
+    model = build("mobilenet_0.25", classes=3, initialise=False, initialise_head=False)
+    kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel")]
+    assert kernels
+    assert not any(np.any(kernel) for kernel in kernels)
+    assert np.any(keras.models.clone_model(model).get_layer("conv1").kernel)
+
+
+def test_without_weights_they_are_drawn():
+    kernels = [layer.kernel for layer in build("mobilenet_0.25").layers if hasattr(layer, "kernel")]
+    assert all(np.any(kernel) for kernel in kernels)
+
+
+def test_drawing_a_network_leaves_nothing_for_keras_to_initialise():
+    from keras.src.backend.common import global_state
+
+    build("mobilenet_0.25", initialise=False)
+    assert not global_state.get_global_attribute("uninitialized_variables")
+
+
+def test_layers_compute_in_the_wanted_dtype():
+    model = build("mobilenet_0.25", dtype="mixed_bfloat16", initialise=False)
+    assert {layer.compute_dtype for layer in model.layers[1:]} == {"bfloat16"}
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+
+
+@pytest.mark.parametrize(
+    "variant", ["mobilenet_0.25", "convnext_tiny", "efficientnet_b0", "efficientnet_v2_b0"]
+)
+def test_pictures_may_have_four_channels(variant):
+    assert build(variant, channels=4, initialise=False).input_shape[-1] == 4
+
+
+def test_nasnet_is_drawn_for_one_size_only():
+    with pytest.raises(ValueError, match="draws NASNetMobile for one size of pictures: name both sides"):
+        build("nasnet_mobile", side=None)
+
+
+def test_vgg_says_how_large_its_pictures_must_be():
+    with pytest.raises(ValueError, match="at least 224x224"):
+        build("vgg16", side=96, classes=10)
+
+
+def test_channels_first_is_refused():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="set_image_data_format"):
+            build("mobilenet_0.25")
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+# Names of other times
+
+NAMES = (
+    ("vgg16", "fc1/fc1_W_1", "fc1/kernel"),
+    ("vgg16", "predictions/predictions_b_1", "logits/bias"),
+    ("resnet50", "conv2_block1_0_bn/moving_mean", "conv2_block1_0_bn/moving_mean"),
+    ("resnet50", "probs/kernel", "logits/kernel"),
+    ("densenet121", "conv1/bn/gamma", "conv1_bn/gamma"),
+    ("densenet121", "fc1000/bias", "logits/bias"),
+    ("mobilenet_1.0", "conv_preds/kernel", "logits/kernel"),
+    ("mobilenet_1.0", "conv_dw_1/depthwise_kernel", "conv_dw_1/kernel"),
+    ("mobilenet_v2_1.0", "mobl3_conv_3_expand/kernel", "block_3_expand/kernel"),
+    ("mobilenet_v2_1.0", "bn3_conv_3_bn_project/beta", "block_3_project_BN/beta"),
+    ("mobilenet_v2_1.0", "mobl0_conv_0_depthwise/depthwise_kernel", "expanded_conv_depthwise/kernel"),
+    ("mobilenet_v2_1.0", "Logits/kernel", "logits/kernel"),
+    (
+        "mobilenet_v3_large_1.0",
+        "expanded_conv_3/squeeze_excite/Conv_1/bias",
+        "expanded_conv_3_squeeze_excite_conv_1/bias",
+    ),
+    ("mobilenet_v3_large_1.0", "Conv_1/BatchNorm/gamma", "conv_1_bn/gamma"),
+    ("mobilenet_v3_large_1.0", "Conv_2/kernel", "conv_2/kernel"),
+    (
+        "convnext_tiny",
+        "convnext_tiny_stage_0_block_0_layer_scale/Variable",
+        "convnext_tiny_stage_0_block_0_layer_scale/kernel",
+    ),
+    ("convnext_tiny", "convnext_tiny_head_layernorm/gamma", "head_layernorm/gamma"),
+    ("convnext_tiny", "convnext_tiny_head_dense/kernel", "logits/kernel"),
+)
+
+
+@pytest.mark.parametrize(("variant", "upstream", "path"), NAMES)
+def test_a_name_of_an_older_keras_is_understood(variant, upstream, path):
+    assert keras_applications.naming(variant, [upstream])(path) == upstream
+
+
+def test_separable_convolutions_keep_both_kernels_names():
+    names = ["block2_sepconv1/depthwise_kernel", "block2_sepconv1/pointwise_kernel"]
+    name_of = keras_applications.naming("xception", names)
+    assert [name_of(name) for name in names] == names
+
+
+@pytest.mark.parametrize("first", [0, 1, 95])
+def test_numbered_layers_are_counted_from_the_files_first(first):
+    names = [f"conv2d_{first + place}/kernel" if first + place else "conv2d/kernel" for place in range(3)]
+    name_of = keras_applications.naming("inception_v3", names)
+    assert [name_of(path) for path in ("conv2d/kernel", "conv2d_1/kernel", "conv2d_2/kernel")] == names
+
+
+def test_the_unnamed_xception_of_keras_1_pairs_in_the_order_of_making():
+    words = {"conv": ("W",), "sep": ("depthwise_kernel", "pointwise_kernel")}
+    words["norm"] = ("gamma", "beta", "running_mean", "running_std")
+    kinds = {
+        "convolution2d": ("conv", 6),
+        "separableconvolution2d": ("sep", 34),
+        "batchnormalization": ("norm", 40),
+    }
+    upstream = [
+        f"{kind}_{number}/{kind}_{number}_{word}"
+        for kind, (sort, count) in kinds.items()
+        for number in range(1, count + 1)
+        for word in words[sort]
+    ]
+    upstream += ["dense_2/dense_2_W", "dense_2/dense_2_b"]
+    entry = modelzoo.info("xception.keras")
+    shapes = {path: shape for path, shape in conversion.weight_shapes(entry).items() if "logits" not in path}
+    name_of = keras_applications.naming("xception", upstream)
+    assert {name_of(path) for path in shapes} == set(upstream) - {"dense_2/dense_2_W", "dense_2/dense_2_b"}
+    assert name_of("conv2d_3/kernel") == "convolution2d_6/convolution2d_6_W"  # the shortcut of block 13
+    assert name_of("batch_normalization/gamma") == "batchnormalization_3/batchnormalization_3_gamma"
+    assert name_of("block14_sepconv2/pointwise_kernel").startswith("separableconvolution2d_34/")
+
+
+# Files that are refused, or only half of what is wanted
+
+
+def write_h5(path, arrays: dict[str, np.ndarray], **attributes):
+    """A Keras 2 file of weights."""
+    layers: dict[str, list[str]] = {}
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            layer, _, weight = name.rpartition("/")
+            file.create_dataset(f"{layer}/{layer}/{weight}:0", data=array)
+            layers.setdefault(layer, []).append(f"{layer}/{weight}:0")
+        file.attrs["layer_names"] = np.array(list(layers), "S")
+        for layer, names in layers.items():
+            file[layer].attrs["weight_names"] = np.array(names, "S")
+        file.attrs.update(attributes)
+    return path
+
+
+@pytest.fixture(scope="module")
+def mobilenet_arrays() -> dict[str, np.ndarray]:
+    """The synthetic weights as the official file names them."""
+    shapes = conversion.weight_shapes(modelzoo.info(MOBILENET))
+    renamed = {f"conv_dw_{block}/kernel": f"conv_dw_{block}/depthwise_kernel" for block in range(1, 14)}
+    renamed |= {f"logits/{word}": f"conv_preds/{word}" for word in ("kernel", "bias")}
+    return {
+        renamed.get(path, path): keras_mobilenets.to_upstream(path, synthetic.array(path, shape))
+        for path, shape in shapes.items()
+    }
+
+
+def without_head(arrays):
+    return {name: array for name, array in arrays.items() if not name.startswith("conv_preds")}
+
+
+def refusal(path, key=MOBILENET, **options) -> str:
+    with pytest.raises(ConversionError) as caught:
+        conversion.convert(modelzoo.info(key), path, path.with_suffix(".ours"), **options)
+    assert not path.with_suffix(".ours").exists()
+    return str(caught.value)
+
+
+def test_a_file_without_top_is_named_as_such_where_the_head_is_wanted(mobilenet_arrays, tmp_path):
+    path = write_h5(tmp_path / "no_top.h5", without_head(mobilenet_arrays))
+    message = "All is there but the head (logits/bias, logits/kernel): a file without top"
+    assert refusal(path).startswith(message)
+
+
+def test_half_a_head_is_no_head(mobilenet_arrays, tmp_path):
+    mobilenet_arrays = mobilenet_arrays.copy()
+    del mobilenet_arrays["conv_preds/bias"]
+    path = write_h5(tmp_path / "half.h5", mobilenet_arrays)
+    assert "missing upstream: logits/bias" in refusal(path, head=False)
+
+
+@pytest.mark.parametrize("options", [{"pooling": "avg"}, {"features": True}])
+def test_a_file_without_top_loads_without_top(mobilenet_arrays, tmp_path, options):
+    path = write_h5(tmp_path / "no_top.h5", without_head(mobilenet_arrays))
+    model = modelzoo.load(MOBILENET, include_top=False, weights=path, **options)
+    wanted = modelzoo.load(MOBILENET, include_top=False, weights="synthetic", **options)
+    assert all((a == b).all() for a, b in zip(model.get_weights(), wanted.get_weights(), strict=True))
+
+
+def test_a_file_without_top_serves_a_new_head(mobilenet_arrays, tmp_path):
+    path = write_h5(tmp_path / "no_top.h5", without_head(mobilenet_arrays))
+    model = modelzoo.load(MOBILENET, classes=4, weights=path)
+    assert model.output_shape == (None, 4)
+    assert (np.asarray(model.get_layer("conv1").kernel) == mobilenet_arrays["conv1/kernel"]).all()
+
+
+def test_a_mobilenet_of_another_alpha_is_called_so(mobilenet_arrays, tmp_path):
+    path = write_h5(tmp_path / "a.h5", mobilenet_arrays)
+    assert "seems to be a mobilenet of alpha 0.25; alpha 0.5 was wanted" in refusal(
+        path, "mobilenet_0.5_224.keras"
+    )
+
+
+THEANOS = {
+    "its_name_th_kernels": ({"conv1/kernel": (3, 3, 3, 8)}, {}, "its name says so"),
+    "shapes": ({"conv1/kernel": (32, 3, 3, 3)}, {}, r"conv1/kernel has shape (32, 3, 3, 3)"),
+    "backend": (
+        {"conv1/kernel": (3, 3, 3, 8)},
+        {"backend": b"theano"},
+        "it says that its backend was Theano",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", THEANOS)
+def test_theanos_kernels_are_refused(name, tmp_path):
+    shapes, attributes, reason = THEANOS[name]
+    arrays = {path: np.zeros(shape, np.float32) for path, shape in shapes.items()}
+    message = refusal(write_h5(tmp_path / f"{name}.h5", arrays, **attributes))
+    assert f"Theano's kernels, transposed and flipped ({reason})" in message
+
+
+def test_another_normalisation_of_efficientnet_is_refused(tmp_path):
+    arrays = {
+        "normalization/mean": np.float32(IMAGENET_MEAN),
+        "normalization/variance": np.float32(IMAGENET_STD) ** 2,
+    }
+    message = refusal(write_h5(tmp_path / "a.h5", arrays), EFFICIENTNET)
+    assert "normalises pictures by the variance [0.0524" in message
+
+
+# Real files
+
+
+@needs_shared
+def test_a_real_file_in_theanos_order_is_refused():
+    with open_keras_h5(THEANO) as tensors, pytest.raises(ConversionError, match="Theano's kernels"):
+        keras_applications.naming("vgg16", tensors)
+
+
+@needs_shared
+def test_the_backbone_in_a_real_whole_model_file_is_found_by_name():
+    entry = modelzoo.info("mobilenet_v2_0.35_224.keras")
+    shapes = conversion.weight_shapes(entry)
+    backbone = {path: shape for path, shape in shapes.items() if path not in weights.top(shapes)}
+    with open_keras_h5(WHOLE_MODEL) as tensors:
+        name_of = keras_applications.naming(entry.graph.variant, tensors)
+        given = {name_of(path): tensors[name_of(path)].shape for path in backbone}
+        pairing.check_shapes({path: name_of(path) for path in backbone}, backbone, given)
+        assert len(given) == len(tensors) - 3  # the other three are a head of somebody's own
+
+
+@needs_shared
+@pytest.mark.skipif(not CLOTHING.is_dir(), reason=f"{CLOTHING} is not there")
+def test_the_real_mobilenets_features_tell_clothes_apart():
+    """A ridge classifier on the pooled features of 3,068 photos; with random weights it gets 14 %."""
+    model = modelzoo.load(MOBILENET, include_top=False, pooling="avg", weights=NO_TOP)
+    classes = sorted(folder.name for folder in (CLOTHING / "train").iterdir())
+
+    def features(part: str) -> tuple[np.ndarray, np.ndarray]:
+        photos = [
+            (path, label) for label, name in enumerate(classes) for path in (CLOTHING / part / name).iterdir()
+        ]
+        pictures = modelzoo.preprocess([middle_square(path) for path, _ in photos], MOBILENET)
+        return model.predict(pictures, batch_size=64, verbose=0), np.array([label for _, label in photos])
+
+    x, labels = features("train")
+    mean, deviation = x.mean(0), x.std(0)
+    x = (x - mean) / deviation
+    ridge = np.linalg.solve(
+        x.T @ x + 100 * np.eye(x.shape[1]), x.T @ (np.eye(len(classes))[labels] - 1 / len(classes))
+    )
+    x, labels = features("test")
+    accuracy = (((x - mean) / deviation @ ridge).argmax(1) == labels).mean()
+    assert accuracy >= 0.78
+
+
+def middle_square(path, side: int = 224) -> np.ndarray:
+    """The photo's middle at the network's size, so that no recipe stretches it."""
+    with Image.open(path) as photo:
+        edge = min(photo.size)
+        left, top = ((length - edge) // 2 for length in photo.size)
+        square = photo.convert("RGB").crop((left, top, left + edge, top + edge))
+        return np.asarray(square.resize((side, side), Image.Resampling.BILINEAR))
