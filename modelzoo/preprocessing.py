@@ -1,8 +1,8 @@
 """Pictures become the array that a network was trained on.
 
 The registry's recipe holds every fact that decides a pixel, so that one function serves all networks.
-OpenCV's kernel is written out here because the originals used it; Pillow's resize is another filter,
-up to 120 levels off.
+OpenCV's and TensorFlow 1's kernels are written out here because the originals used them; Pillow's resize is
+another filter, up to 120 levels off.
 """
 
 from __future__ import annotations
@@ -48,18 +48,28 @@ def axes(recipe: Pictures, height: int, width: int) -> tuple[Axis, Axis]:
 
 
 def _axis(recipe: Pictures, source: int, shorter: int) -> Axis:
-    # In whole numbers, and still what Tencent's demo does with floats: short of 2^45 pixels no quotient
-    # rounds across an integer, and a size's fraction never changes the whole part of half of the excess.
-    target = source * recipe.shorter_side // shorter
+    target = _resized(recipe, source, shorter)
     return Axis(source, target, (target - recipe.crop) // 2, recipe.crop)
 
 
+def _resized(recipe: Pictures, source: int, shorter: int) -> int:
+    """What the resize makes of a side of `source` pixels in a picture whose shorter side is `shorter`."""
+    if recipe.shorter_side is None:
+        return recipe.crop
+    if recipe.longer_side == "rounded":  # slim's float32, so that a size near a half falls on the same side
+        return int(np.rint(np.float32(source) * (np.float32(recipe.shorter_side) / np.float32(shorter))))
+    # In whole numbers, and still what Tencent's demo does with floats: short of 2^45 pixels no quotient
+    # rounds across an integer, and a size's fraction never changes the whole part of half of the excess.
+    return source * recipe.shorter_side // shorter
+
+
 def preprocess(pictures: Picture | Sequence[Picture], recipe: Pictures | str) -> np.ndarray:
-    """The network's input, float32 (batch, crop, crop, 3), RGB: (pixels / 255 - mean) / std.
+    """The network's input, float32 (batch, crop, crop, 3): (pixels * white / 255 - mean) / std.
 
     pictures: whatever read_picture takes (a batch of one), or a list or tuple of such, or a uint8 array
     (batch, height, width, 3), RGB.
-    recipe: a model's name, or a recipe, `modelzoo.info(name).pictures`.
+    recipe: a model's name, or a recipe, `modelzoo.info(name).pictures`; at another size
+    `dataclasses.replace(recipe, crop=size)`.
 
     Raises UnknownModel; PictureError for no pictures at all, and whatever read_picture raises.
     """
@@ -67,9 +77,8 @@ def preprocess(pictures: Picture | Sequence[Picture], recipe: Pictures | str) ->
         recipe = registry.info(recipe).pictures
     named = name_pictures(pictures)
     batch = np.empty((len(named), recipe.crop, recipe.crop, 3), np.float32)
-    levels = _network_values(recipe)
     for row, (picture, name) in zip(batch, named, strict=True):
-        row[:] = levels[resize_and_crop(_read(picture, name), recipe), range(3)]
+        row[:] = _network_values(resize_and_crop(_read(picture, name), recipe), recipe)
     return batch
 
 
@@ -85,14 +94,34 @@ def name_pictures(pictures: Picture | Sequence[Picture]) -> list[tuple[Picture, 
 
 
 def resize_and_crop(pixels: np.ndarray, recipe: Pictures) -> np.ndarray:
-    """The recipe's central square, uint8 (crop, crop, 3), of a uint8 array (height, width, 3)."""
-    return KERNELS[recipe.kernel](pixels, *axes(recipe, *pixels.shape[:2]))
+    """The recipe's central square, levels 0 to 255, (crop, crop, 3), of a uint8 array (height, width, 3).
+
+    uint8, or float32 where the original program did not round.
+    """
+    rows, columns = (central_crop(side, recipe.central_fraction) for side in pixels.shape[:2])
+    middle = pixels[rows, columns]
+    return KERNELS[recipe.kernel](middle, *axes(recipe, *middle.shape[:2]))
 
 
-def _network_values(recipe: Pictures) -> np.ndarray:
-    """What each of the 256 levels becomes in each channel, float32 (256, 3); rounded once, at the end."""
-    levels = np.arange(256)[:, None] / 255
-    return ((levels - np.asarray(recipe.mean)) / np.asarray(recipe.std)).astype(np.float32)
+def central_crop(side: int, fraction: float) -> slice:
+    """The part of a side that tf.image.central_crop keeps: the cut is truncated, and alike at both ends."""
+    start = int((side - side * fraction) / 2)
+    return slice(start, side - start)
+
+
+def _network_values(pixels: np.ndarray, recipe: Pictures) -> np.ndarray:
+    """Levels in the recipe's scale and order of channels, float32."""
+    if pixels.dtype == np.uint8:  # only 256 levels, so each is computed once
+        values = _scaled(np.arange(256)[:, None], recipe)[pixels, range(3)]
+    else:
+        values = _scaled(pixels, recipe)
+    return values[..., ::-1] if recipe.channels == "BGR" else values
+
+
+def _scaled(levels: np.ndarray, recipe: Pictures) -> np.ndarray:
+    """(levels * white / 255 - mean) / std, float32; rounded once, at the end."""
+    scaled = levels.astype(np.float64) / (255 / recipe.white)
+    return ((scaled - np.asarray(recipe.mean)) / np.asarray(recipe.std)).astype(np.float32)
 
 
 # Kernels: each computes only the pixels inside the crop, so a 1 x 10000 picture costs what a square costs
@@ -138,16 +167,53 @@ def _blend_columns(pixels: np.ndarray, rows: np.ndarray, left: np.ndarray, right
     return before * left_weight + after * right_weight
 
 
+def tf1_bilinear(pixels: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
+    """TensorFlow 1's resize_bilinear, float32 (rows.crop, columns.crop, 3): no antialias, not rounded.
+
+    Its legacy grid (align_corners=False, half_pixel_centers=False) puts pixel n of the target at n times the
+    scale: corners lie on corners at the upper left, and all the excess is at the lower right.
+    """
+    top, bottom, down = _legacy_positions(rows)
+    left, right, across = _legacy_positions(columns)
+    upper, lower = (
+        _lerp(pixels[np.ix_(side, left)], pixels[np.ix_(side, right)], across[:, None])
+        for side in (top, bottom)
+    )
+    return _lerp(upper, lower, down[:, None, None])
+
+
+def _legacy_positions(axis: Axis) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each kept pixel, the source pixels at or before and after it, and the fraction between, float32."""
+    kept = np.arange(axis.start, axis.start + axis.crop).astype(np.float32)
+    places = kept * (np.float32(axis.source) / np.float32(axis.target))  # float32 as in TensorFlow
+    before = np.floor(places)
+    first = np.minimum(before.astype(np.int64), axis.source - 1)
+    return first, np.minimum(first + 1, axis.source - 1), places - before
+
+
+def _lerp(first: np.ndarray, second: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    first = first.astype(np.float32)
+    return first + (second - first) * fraction
+
+
 def pillow_bicubic(pixels: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
     """Pillow's antialiased bicubic resize, uint8 (rows.crop, columns.crop, 3).
 
     Pillow holds the crop's edges in float32, so a level may differ by one from resizing all before cropping.
     """
+    return _pillow(pixels, rows, columns, Image.Resampling.BICUBIC)
+
+
+def pillow_nearest(pixels: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
+    """Pillow's nearest pixel, uint8 (rows.crop, columns.crop, 3), as keras.utils.load_img resizes."""
+    return _pillow(pixels, rows, columns, Image.Resampling.NEAREST)
+
+
+def _pillow(pixels: np.ndarray, rows: Axis, columns: Axis, kernel: Image.Resampling) -> np.ndarray:
     top, bottom = _source_span(rows)
     left, right = _source_span(columns)
     size = (columns.crop, rows.crop)
-    resized = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, (left, top, right, bottom))
-    return np.asarray(resized)
+    return np.asarray(Image.fromarray(pixels).resize(size, kernel, (left, top, right, bottom)))
 
 
 def _source_span(axis: Axis) -> tuple[float, float]:
@@ -157,6 +223,8 @@ def _source_span(axis: Axis) -> tuple[float, float]:
 KERNELS: dict[str, Callable[[np.ndarray, Axis, Axis], np.ndarray]] = {
     "opencv_linear": opencv_linear,
     "pillow_bicubic": pillow_bicubic,
+    "pillow_nearest": pillow_nearest,
+    "tf1_bilinear": tf1_bilinear,
 }
 
 

@@ -35,15 +35,25 @@ class Graph:
     activation: str | None  # what turns the logits into the published probabilities
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """The recipe by which a picture becomes the network's input: all the facts that decide a pixel."""
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a picture becomes a network's input, at any size: all the other facts that decide a pixel."""
 
-    shorter_side: int  # pixels; the shorter side is resized to this, the longer one in ratio, truncated
-    crop: int  # pixels; the side of the central square that is kept
-    kernel: Literal["opencv_linear", "pillow_bicubic"]
-    mean: tuple[float, float, float]  # red, green, blue, of pixels scaled to [0, 1]
+    central_fraction: float = 1.0  # of height and width; the middle that is kept before the resize
+    shorter_side: int | None = None  # pixels, the longer one in ratio; None: both are resized to the crop
+    longer_side: Literal["truncated", "rounded"] = "truncated"  # to whole pixels
+    kernel: Literal["opencv_linear", "pillow_bicubic", "pillow_nearest", "tf1_bilinear"]
+    white: float = 1.0  # what level 255 becomes before the mean and the deviation
+    mean: tuple[float, float, float]  # red, green, blue
     std: tuple[float, float, float]
+    channels: Literal["RGB", "BGR"] = "RGB"  # the network's order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures(Recipe):
+    """A recipe at a network's size."""
+
+    crop: int  # pixels; the side of the central square that is kept
 
 
 @dataclass(frozen=True)
@@ -130,10 +140,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Registry:
-    """Entries by key, and the default tag of every name that has more than one."""
+    """Entries by key, the default tag of every name that has more than one, and recipes by name."""
 
     entries: Mapping[str, Entry]
     defaults: Mapping[str, str]
+    pictures: Mapping[str, Recipe]
 
     def find(self, name: str) -> Entry:
         """The entry of `name.tag`, or of a bare name's default tag; raises UnknownModel."""
@@ -196,21 +207,27 @@ def parse(text: str) -> Registry:
     for name, tag in defaults.items():
         if f"{name}.{tag}" not in entries:
             raise RegistryError(f"defaults: {name!r} points to {name}.{tag}, which is not among the models.")
-    return Registry(types.MappingProxyType(entries), types.MappingProxyType(defaults))
+    return Registry(*map(types.MappingProxyType, (entries, defaults, recipes)))
 
 
-def _recipe(name: str, value: Any) -> Pictures:
-    recipe = _build(Pictures, value, f"pictures {name!r}")
-    if not 0 < recipe.crop <= recipe.shorter_side:
-        raise RegistryError(
-            f"pictures {name!r}: crop is {recipe.crop}; wanted 1 to {recipe.shorter_side}, the shorter side."
-        )
+def _recipe(name: str, value: Any) -> Recipe:
+    recipe = _build(Recipe, value, f"pictures {name!r}")
+
+    def refuse(field: str, wanted: str) -> None:
+        raise RegistryError(f"pictures {name!r}: {field} is {getattr(recipe, field)}; wanted {wanted}.")
+
+    if not 0 < recipe.central_fraction <= 1:
+        refuse("central_fraction", "a number above 0, at most 1")
+    if recipe.shorter_side is not None and recipe.shorter_side <= 0:
+        refuse("shorter_side", "a positive number of pixels, or null")
+    if recipe.white <= 0:
+        refuse("white", "a number above 0")
     if min(recipe.std) <= 0:
-        raise RegistryError(f"pictures {name!r}: std is {recipe.std}; wanted numbers above 0.")
+        refuse("std", "numbers above 0")
     return recipe
 
 
-def _entry(key: str, value: Any, recipes: Mapping[str, Pictures]) -> Entry:
+def _entry(key: str, value: Any, recipes: Mapping[str, Recipe]) -> Entry:
     if not KEY.fullmatch(key):
         raise RegistryError(f"Entry {key!r}: a key is name.tag in lower case, like resnet50_v1d.gluon.")
     if not isinstance(value, dict):
@@ -218,7 +235,9 @@ def _entry(key: str, value: Any, recipes: Mapping[str, Pictures]) -> Entry:
     recipe = value.get("pictures")
     if recipe not in recipes:
         raise RegistryError(f"Entry {key!r}: pictures is {recipe!r}; there are {', '.join(recipes)}.")
-    entry = _build(Entry, value | {"key": key, "pictures": recipes[recipe]}, f"Entry {key!r}")
+    graph = _build(Graph, value.get("graph"), f"Entry {key!r}: graph")
+    pictures = Pictures(crop=graph.input_shape[0], **vars(recipes[recipe]))
+    entry = _build(Entry, value | {"key": key, "graph": graph, "pictures": pictures}, f"Entry {key!r}")
     _check_values(entry)
     return entry
 
@@ -227,6 +246,15 @@ def _check_values(entry: Entry) -> None:
     def refuse(field: str, value: object, wanted: str) -> None:
         raise RegistryError(f"Entry {entry.key!r}: {field} is {value!r}; wanted {wanted}.")
 
+    side, shorter_side = entry.pictures.crop, entry.pictures.shorter_side
+    if entry.graph.input_shape != (side, side, 3) or side <= 0:
+        refuse("graph.input_shape", entry.graph.input_shape, "a square of positive side with three channels")
+    if shorter_side is not None and side > shorter_side:
+        refuse(
+            "graph.input_shape",
+            entry.graph.input_shape,
+            f"at most {shorter_side}, its pictures' shorter side",
+        )
     if entry.parameters <= 0:
         refuse("parameters", entry.parameters, "a positive count")
     if entry.graph.classes <= 0:

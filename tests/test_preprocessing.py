@@ -11,8 +11,10 @@ import zlib
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image, ImageOps
 
 from modelzoo import preprocessing, registry
@@ -27,6 +29,8 @@ CIFAR10 = registry.info("resnet9_cifar10").pictures
 SIZES = [(480, 641), (641, 480), (512, 512), (255, 256), (37, 53), (7, 3), (1, 9), (1000, 257), (224, 224)]
 GOLDENS = Path(__file__).parent / "goldens" / "pictures_gluoncv.npz"
 GOLDEN_STEP = 9  # as in scripts/convert/originals/gluoncv_pictures.py
+SLIM_GOLDENS = GOLDENS.with_name("pictures_slim.npz")
+SLIM_GOLDEN_STEP = 23  # as in scripts/convert/originals/slim_pictures.py
 
 
 def generated_picture(height: int, width: int) -> np.ndarray:
@@ -35,6 +39,15 @@ def generated_picture(height: int, width: int) -> np.ndarray:
     slopes = rows * (2 + channels) + columns * (3 - channels)
     noise = np.random.RandomState(height * 10007 + width).randint(0, 64, (height, width, 3))
     return ((slopes + noise) % 256).astype(np.uint8)
+
+
+def at_size(name: str, size: int) -> Pictures:
+    return Pictures(crop=size, **vars(registry.packaged().pictures[name]))
+
+
+def levels(count: float, recipe: Pictures) -> float:
+    """So many of the 255 levels, in the network's input (of the channel where they are least)."""
+    return count * recipe.white / 255 / max(recipe.std)
 
 
 def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> bytes:
@@ -67,6 +80,11 @@ def largest_difference(ours: np.ndarray, theirs: np.ndarray) -> int:
 def golden_sizes() -> list[tuple[int, ...]]:
     with np.load(GOLDENS) as goldens:
         return [tuple(map(int, name.split("x"))) for name in goldens.files if not name.endswith("crc32")]
+
+
+def slim_goldens() -> list[str]:
+    with np.load(SLIM_GOLDENS) as goldens:
+        return [name for name in goldens.files if not name.startswith("crc32")]
 
 
 PIXELS = generated_picture(40, 56)
@@ -117,6 +135,62 @@ def test_the_gluoncv_recipe_gives_what_gluoncv_gave(size):
     np.testing.assert_allclose(ours, golden, rtol=0, atol=2e-6)  # far below one level, 0.017
 
 
+@pytest.mark.parametrize("name", slim_goldens())
+def test_the_slim_recipes_give_what_slim_gave(name):
+    recipe, side, size = name.split("/")
+    recipe = at_size(recipe, int(side))
+    picture = generated_picture(*map(int, size.split("x")))
+    with np.load(SLIM_GOLDENS) as goldens:
+        assert zlib.crc32(picture.tobytes()) == goldens[f"crc32/{size}"], "the test generates another picture"
+        golden = goldens[name]
+    ours = preprocess(picture, recipe)[0, ::SLIM_GOLDEN_STEP, ::SLIM_GOLDEN_STEP]
+    np.testing.assert_allclose(ours, golden, rtol=0, atol=levels(1e-4, recipe))
+
+
+@pytest.mark.parametrize("side", [128, 299, 331])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_slim_inception_recipe_gives_what_tensorflow_gives(size, side):
+    picture = generated_picture(*size)
+    middle = tf.image.central_crop(tf.image.convert_image_dtype(picture, tf.float32), 0.875)
+    theirs = (tf.compat.v1.image.resize_bilinear(middle[None], (side, side)) - 0.5) * 2
+    recipe = at_size("slim_inception", side)
+    np.testing.assert_allclose(preprocess(picture, recipe), theirs, rtol=0, atol=levels(1e-4, recipe))
+
+
+def test_slims_sizes_are_rounded_as_tensorflow_rounds_them():
+    random = np.random.RandomState(0)
+    short = np.concatenate([random.randint(1, 3000, 10000), np.full(1000, 512)])  # 512: halves
+    long = short + np.concatenate([random.randint(0, 6000, 10000), np.arange(1000)])
+    sides = tf.cast(tf.stack([short, long]), tf.float32)
+    theirs = tf.cast(tf.math.rint(sides * (tf.cast(256, tf.float32) / sides[0])), tf.int32).numpy().T.tolist()
+    recipe = at_size("slim_vgg", 224)
+    ours = [[axis.target for axis in axes(recipe, int(s), int(g))] for s, g in zip(short, long, strict=True)]
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("recipe", "module"),
+    [
+        ("keras_caffe", "vgg16"),
+        ("keras_caffe", "resnet"),
+        ("keras_torch", "densenet"),
+        ("keras_tf", "inception_v3"),
+        ("keras_tf", "nasnet"),
+        ("keras_raw", "efficientnet"),
+        ("keras_raw", "efficientnet_v2"),
+        ("keras_raw", "convnext"),
+        ("keras_raw", "mobilenet_v3"),
+    ],
+)
+@pytest.mark.parametrize("size", [(480, 641), (255, 256), (37, 53), (7, 3), (1, 9), (224, 224), (331, 331)])
+def test_the_keras_recipes_give_what_the_examples_of_keras_give(size, recipe, module):
+    side = 331 if module == "nasnet" else 224
+    content, recipe = encoded(generated_picture(*size), "BMP"), at_size(recipe, side)
+    pixels = keras.utils.img_to_array(keras.utils.load_img(io.BytesIO(content), target_size=(side, side)))
+    theirs = getattr(keras.applications, module).preprocess_input(pixels)
+    np.testing.assert_allclose(preprocess(content, recipe)[0], theirs, rtol=0, atol=levels(1e-4, recipe))
+
+
 def test_a_32_x_32_picture_passes_the_cifar_recipe_with_pixels_untouched():
     picture = generated_picture(32, 32)
     np.testing.assert_array_equal(resize_and_crop(picture, CIFAR10), picture)
@@ -135,10 +209,38 @@ def test_opencv_linear_is_within_one_level_of_opencv(size, target):
     assert largest_difference(ours, cv2.resize(picture, target[::-1], interpolation=cv2.INTER_LINEAR)) <= 1
 
 
+@pytest.mark.parametrize("target", [(256, 341), (224, 224), (31, 17), (500, 499)])
+@pytest.mark.parametrize("size", SIZES)
+def test_tf1_bilinear_is_what_tensorflow_gives(size, target):
+    picture = generated_picture(*size)
+    ours = preprocessing.tf1_bilinear(
+        picture, *(Axis(old, new, 0, new) for old, new in zip(size, target, strict=True))
+    )
+    theirs = tf.compat.v1.image.resize_bilinear(picture[None], target)[0]
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", ["opencv_linear", "tf1_bilinear"])
+def test_a_crop_has_the_pixels_of_the_whole(kernel):
+    picture = generated_picture(97, 131)
+    kernel = preprocessing.KERNELS[kernel]
+    whole = kernel(picture, Axis(97, 60, 0, 60), Axis(131, 201, 0, 201))
+    crop = kernel(picture, Axis(97, 60, 14, 32), Axis(131, 201, 84, 32))
+    np.testing.assert_array_equal(crop, whole[14:46, 84:116])
+
+
+@pytest.mark.parametrize("fraction", [0.875, 0.5, 0.33, 1.0])
+def test_the_middle_is_tensorflows_central_crop(fraction):
+    for side in (*range(1, 70), 999, 1000, 4032):
+        theirs = tf.image.central_crop(np.arange(side)[:, None, None], fraction)[:, 0, 0]
+        assert np.arange(side)[preprocessing.central_crop(side, fraction)].tolist() == theirs.numpy().tolist()
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_pillow_bicubic_of_the_crop_is_within_one_level_of_cropping_pillows_resize(size):
     picture = generated_picture(*size)
-    recipe = Pictures(48, 32, "pillow_bicubic", **HALVES)
+    recipe = Pictures(shorter_side=48, crop=32, kernel="pillow_bicubic", **HALVES)
     rows, columns = axes(recipe, *size)
     whole = Image.fromarray(picture).resize((columns.target, rows.target), Image.Resampling.BICUBIC)
     cropped = np.asarray(whole)[rows.start :, columns.start :][:32, :32]
@@ -147,8 +249,9 @@ def test_pillow_bicubic_of_the_crop_is_within_one_level_of_cropping_pillows_resi
 
 @pytest.mark.parametrize("kernel", preprocessing.KERNELS)
 @pytest.mark.parametrize("size", [(1, 10000), (10000, 1), (1, 1), (2, 3_000_000)])
-def test_an_extreme_shape_gives_a_crop(size, kernel):
-    recipe = Pictures(256, 224, kernel, **HALVES)
+@pytest.mark.parametrize("shorter_side", [256, None], ids=["in ratio", "stretched"])
+def test_an_extreme_shape_gives_a_crop(size, kernel, shorter_side):
+    recipe = Pictures(shorter_side=shorter_side, crop=224, kernel=kernel, central_fraction=0.9, **HALVES)
     assert resize_and_crop(np.full((*size, 3), 77, np.uint8), recipe).tolist() == [[[77] * 3] * 224] * 224
 
 

@@ -29,6 +29,12 @@ def test_an_entry_has_as_many_classes_as_its_labels(key):
 
 
 @pytest.mark.parametrize("key", KEYS)
+def test_pictures_come_at_the_size_of_the_input(key):
+    entry = modelzoo.info(key)
+    assert (entry.pictures.crop, entry.pictures.crop, 3) == entry.graph.input_shape
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_every_metric_says_who_measured_it_and_on_what(key):
     assert all(metric.measured_by and metric.dataset for metric in modelzoo.info(key).metrics)
 
@@ -81,6 +87,14 @@ BREAKAGES = {
     "a bool for a count": (lambda e, _: e.update(parameters=True), "parameters: expected int, got True"),
     "no parameters": (lambda e, _: e.update(parameters=0), "parameters is 0; wanted a positive"),
     "a short shape": (lambda e, _: e["graph"].update(input_shape=[224, 224]), r"input_shape: expected tuple"),
+    "a shape that is no square": (
+        lambda e, _: e["graph"].update(input_shape=[224, 192, 3]),
+        r"graph.input_shape is \(224, 192, 3\); wanted a square",
+    ),
+    "an input beyond its pictures": (
+        lambda e, _: e["graph"].update(input_shape=[299, 299, 3]),
+        r"graph.input_shape is \(299, 299, 3\); wanted at most 256, its pictures' shorter side",
+    ),
     "an unknown recipe": (lambda e, _: e.update(pictures="mine"), "pictures is 'mine'; there are"),
     "an insecure url": (lambda e, _: e["sources"][0].update(urls=["http://x/y"]), "wanted an https address"),
     "a cut checksum": (
@@ -108,11 +122,15 @@ def test_a_malformed_entry_is_refused_with_its_name_and_the_field(name):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("crop", 257, "crop is 257; wanted 1 to 256"),
-        ("crop", 0, "crop is 0; wanted 1 to 256"),
+        ("crop", 224, "there is no field 'crop'"),  # the size is the entry's
+        ("shorter_side", 0, "shorter_side is 0; wanted a positive number of pixels, or null"),
+        ("central_fraction", 0, "central_fraction is 0.0; wanted a number above 0, at most 1"),
+        ("central_fraction", 87.5, "central_fraction is 87.5; wanted a number above 0, at most 1"),
+        ("white", 0, "white is 0.0; wanted a number above 0"),
         ("std", [1.0, 0.0, 1.0], r"std is .*; wanted numbers above 0"),
         ("mean", [0.5], "mean: expected tuple"),
         ("kernel", "nearest", "kernel: expected Literal"),
+        ("channels", "GBR", "channels: expected Literal"),
     ],
 )
 def test_a_malformed_recipe_is_refused_with_its_name_and_the_field(field, value, message):

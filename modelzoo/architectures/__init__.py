@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
-FAMILIES = ("resnet",)
+FAMILIES = ("inception", "inception_resnet", "mobilenet", "resnet", "vgg")
 POOLINGS = (None, "avg", "max")
 FINEST_FEATURE = 2  # features=True starts at C2, stride 4: finer maps are rarely wanted and large
 

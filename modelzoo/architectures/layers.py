@@ -56,13 +56,23 @@ class Layers:
         )
         return self._apply(layer, x)
 
-    def depthwise_conv(self, x, kernel: int, *, name: str, stride: int = 1, padding: str = SYMMETRIC):
-        """A convolution of each channel by itself, without bias; `name` must say "depthwise"."""
+    def depthwise_conv(
+        self,
+        x,
+        kernel: int,
+        *,
+        name: str,
+        stride: int = 1,
+        padding: str = SYMMETRIC,
+        multiplier: int = 1,
+    ):
+        """A convolution of each channel by itself to `multiplier` channels; `name` must say "depthwise"."""
         x, padding = self._padded(x, kernel, stride, padding, name)
         layer = keras.layers.DepthwiseConv2D(
             kernel,
             strides=stride,
             padding=padding,
+            depth_multiplier=multiplier,
             use_bias=False,
             depthwise_initializer=keras.initializers.VarianceScaling(**HE_NORMAL),
             data_format="channels_last",
@@ -84,6 +94,10 @@ class Layers:
 
     def add(self, branches: Sequence[Any], *, name: str):
         return keras.layers.Add(dtype=self.dtype, name=name)(branches)
+
+    def scale(self, x, factor: float, *, name: str):
+        """The input times a constant."""
+        return keras.layers.Rescaling(factor, dtype=self.dtype, name=name)(x)
 
     def concat(self, branches: Sequence[Any], *, name: str):
         """The branches one after the other along the channels."""

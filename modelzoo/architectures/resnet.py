@@ -1,8 +1,9 @@
-"""Residual networks: Tencent's ML-Images v2, GluonCV's v1b, v1c, v1d and v1s, and a ResNet-9.
+"""Residual networks: Tencent's ML-Images v2, GluonCV's v1b to v1d and v1s, TF-slim's v1 and v2, a ResNet-9.
 
 Sources: He et al. 2015, https://arxiv.org/abs/1512.03385, and 2016, https://arxiv.org/abs/1603.05027;
 Tencent/tencent-ml-images, models/resnet.py; dmlc/gluon-cv, gluoncv/model_zoo/resnetv1b.py and
-He et al. 2018, "Bag of Tricks", https://arxiv.org/abs/1812.01187; David Page, "How to Train Your
+He et al. 2018, "Bag of Tricks", https://arxiv.org/abs/1812.01187; tensorflow/models,
+research/slim/nets/resnet_v1.py, resnet_v2.py and resnet_utils.py; David Page, "How to Train Your
 ResNet", 2018, for the ResNet-9.
 """
 
@@ -16,6 +17,8 @@ from modelzoo.architectures.layers import Layers
 
 # The flags say 1e-5; TensorFlow's fused batch norm, which the original runs, raises that to 1.001e-5.
 TENCENT_NORM = {"epsilon": 1.001e-5, "momentum": 0.997}
+# TensorFlow 2.21, which the proof runs, leaves 1e-5 alone; TensorFlow 1 raised it here too.
+SLIM_NORM = {"epsilon": 1e-5, "momentum": 0.997}
 GLUON_NORM = {"epsilon": 1e-5, "momentum": 0.9}
 RESNET9_NORM = {"epsilon": 1e-3, "momentum": 0.9}
 
@@ -115,6 +118,79 @@ def postactivated_block(nn: Layers, x, width: int, stride: int, facts: Variant, 
     return nn.relu(x, name=f"{name}_relu")
 
 
+def slim_v1(nn: Layers, x, facts: Variant) -> dict[str, Any]:
+    """ResNet v1 whose stages stride in their last block, all but the last stage."""
+    x = conv_norm_relu(nn, x, 64, 7, 2, "stem_conv", SLIM_NORM)
+    features = {"C1": x}
+    x = nn.max_pool(x, 3, stride=2, padding="same", name="stem_pool")
+    x, finer = slim_stages(nn, x, facts, slim_v1_block)
+    return features | finer | {"C5": x}
+
+
+def slim_v2(nn: Layers, x, facts: Variant) -> dict[str, Any]:
+    """ResNet v2 whose stages stride in their last block, all but the last stage.
+
+    C1 to C4 are as they come, before any norm and activation; C5 has passed the last ones.
+    """
+    x = nn.conv(x, 64, 7, stride=2, bias=True, name="stem_conv")
+    features = {"C1": x}
+    x = nn.max_pool(x, 3, stride=2, padding="same", name="stem_pool")
+    x, finer = slim_stages(nn, x, facts, slim_v2_block)
+    x = nn.norm(x, name="final_bn", **SLIM_NORM)
+    return features | finer | {"C5": nn.relu(x, name="final_relu")}
+
+
+def slim_stages(nn: Layers, x, facts: Variant, block_function) -> tuple[Any, dict[str, Any]]:
+    """The output of the last stage, and C2 to C4: what the striding blocks, the last of a stage, get."""
+    features = {}
+    stages = len(facts.blocks)
+    for stage, (blocks, width) in enumerate(zip(facts.blocks, facts.widths, strict=True), start=1):
+        for block in range(1, blocks + 1):
+            stride = 2 if block == blocks and stage < stages else 1
+            if stride == 2:
+                features[f"C{stage + 1}"] = x
+            x = block_function(nn, x, width, stride, f"stage{stage}_block{block}")
+    return x, features
+
+
+def slim_v1_block(nn: Layers, x, width: int, stride: int, name: str):
+    """A bottleneck with the ReLU after the sum; where it strides, its shortcut skips pixels."""
+    if x.shape[-1] != 4 * width:
+        shortcut = nn.conv(x, 4 * width, 1, stride=stride, name=f"{name}_shortcut_conv")
+        shortcut = nn.norm(shortcut, name=f"{name}_shortcut_bn", **SLIM_NORM)
+    else:
+        shortcut = skip_pixels(nn, x, stride, f"{name}_shortcut_pool")
+    x = conv_norm_relu(nn, x, width, 1, 1, f"{name}_conv1", SLIM_NORM)
+    x = conv_norm_relu(nn, x, width, 3, stride, f"{name}_conv2", SLIM_NORM)
+    x = nn.conv(x, 4 * width, 1, name=f"{name}_conv3")
+    x = nn.norm(x, name=f"{name}_bn3", **SLIM_NORM)
+    x = nn.add([x, shortcut], name=f"{name}_add")
+    return nn.relu(x, name=f"{name}_relu")
+
+
+def slim_v2_block(nn: Layers, x, width: int, stride: int, name: str):
+    """Norm before each convolution; a projected shortcut shares the first. What is summed has a bias."""
+    preactivated = nn.norm(x, name=f"{name}_bn1", **SLIM_NORM)
+    preactivated = nn.relu(preactivated, name=f"{name}_relu1")
+    if x.shape[-1] != 4 * width:
+        shortcut = nn.conv(preactivated, 4 * width, 1, stride=stride, bias=True, name=f"{name}_shortcut_conv")
+    else:
+        shortcut = skip_pixels(nn, x, stride, f"{name}_shortcut_pool")
+    x = nn.conv(preactivated, width, 1, name=f"{name}_conv1")
+    x = nn.norm(x, name=f"{name}_bn2", **SLIM_NORM)
+    x = nn.relu(x, name=f"{name}_relu2")
+    x = nn.conv(x, width, 3, stride=stride, name=f"{name}_conv2")
+    x = nn.norm(x, name=f"{name}_bn3", **SLIM_NORM)
+    x = nn.relu(x, name=f"{name}_relu3")
+    x = nn.conv(x, 4 * width, 1, bias=True, name=f"{name}_conv3")
+    return nn.add([x, shortcut], name=f"{name}_add")
+
+
+def skip_pixels(nn: Layers, x, stride: int, name: str):
+    """Every `stride`-th pixel of every `stride`-th row: a max pooling over single pixels."""
+    return x if stride == 1 else nn.max_pool(x, 1, stride=stride, padding="valid", name=name)
+
+
 def resnet9(nn: Layers, x, facts: Variant) -> dict[str, Any]:
     """The small network for 32x32 pictures: three halvings, residual blocks after the first and third."""
     x = conv_norm_relu(nn, x, facts.widths[0], 3, 1, "stem_conv", RESNET9_NORM)
@@ -162,5 +238,11 @@ VARIANTS = {
     "50_v1s": Variant(gluon, DEPTH_50, deep_stem=64),
     "101_v1s": Variant(gluon, DEPTH_101, deep_stem=64),
     "152_v1s": Variant(gluon, DEPTH_152, deep_stem=64),
+    "slim_v1_50": Variant(slim_v1, DEPTH_50),
+    "slim_v1_101": Variant(slim_v1, DEPTH_101),
+    "slim_v1_152": Variant(slim_v1, DEPTH_152),
+    "slim_v2_50": Variant(slim_v2, DEPTH_50),
+    "slim_v2_101": Variant(slim_v2, DEPTH_101),
+    "slim_v2_152": Variant(slim_v2, DEPTH_152),
     "9": Variant(resnet9, (1, 0, 1), widths=(32, 64, 128, 192)),
 }

@@ -12,8 +12,10 @@ import json
 from pathlib import Path
 
 import gluon
+import slim
 import tencent
 from common import graph
+from pictures import PICTURES
 
 from modelzoo import registry, weights
 
@@ -21,31 +23,7 @@ ROOT = Path(__file__).parents[2]
 FACTS = ROOT.parent / "shared" / "facts" / "upstream.json"
 TARGET = ROOT / "modelzoo" / "registry.json"
 BUNDLED = "resnet9_cifar10.modelzoo"
-UPSTREAMS = (gluon, tencent)
-
-PICTURES = {
-    "tencent_demo": {
-        "shorter_side": 256,
-        "crop": 224,
-        "kernel": "opencv_linear",
-        "mean": [0.5, 0.5, 0.5],
-        "std": [0.5, 0.5, 0.5],
-    },
-    "gluoncv_eval": {
-        "shorter_side": 256,
-        "crop": 224,
-        "kernel": "opencv_linear",
-        "mean": [0.485, 0.456, 0.406],
-        "std": [0.229, 0.224, 0.225],
-    },
-    "cifar": {
-        "shorter_side": 32,
-        "crop": 32,
-        "kernel": "pillow_bicubic",
-        "mean": [0.4914, 0.4822, 0.4465],
-        "std": [0.247, 0.2435, 0.2616],
-    },
-}
+UPSTREAMS = (gluon, slim, tencent)
 
 
 def main() -> None:

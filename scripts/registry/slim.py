@@ -31,13 +31,14 @@ class Model:
     variant: str
     size: int = 224
     classes: int = 1001  # with the background first
+    converter: str | None = None  # where it is not the family's
 
 
 MODELS = {
     "inception_v1": Model("slim_inception_v1", "inception", "v1"),
     "inception_v2": Model("slim_inception_v2", "inception", "v2"),
     "inception_v3": Model("slim_inception_v3", "inception", "v3", 299),
-    "inception_v4": Model("slim_inception_v4", "inception", "v4", 299),
+    "inception_v4": Model("slim_inception_v4", "inception", "v4", 299, converter="slim.inception_v4"),
     "inception_resnet_v2": Model("slim_inception_resnet_v2", "inception_resnet", "v2", 299),
     "resnet_v1_50": Model("slim_resnet_v1_50", "resnet", "slim_v1_50", classes=1000),
     "resnet_v1_101": Model("slim_resnet_v1_101", "resnet", "slim_v1_101", classes=1000),
@@ -69,14 +70,13 @@ def entries(facts: dict[str, dict]) -> dict[str, dict]:
 
 def entry(model: Model, fact: dict) -> dict:
     network = graph(model.family, model.variant, model.size, model.classes)
-    vgg_pictures = fact["preprocessing"]["name"] == "slim_vgg"
     return {
         "graph": network,
-        "pictures": "slim_vgg" if vgg_pictures else f"slim_inception_{model.size}",
+        "pictures": fact["preprocessing"]["name"],  # slim_inception or slim_vgg
         "labels": "imagenet" if model.classes == 1000 else "imagenet_background",
         "sources": [
             source(
-                CONVERTERS[model.family],
+                model.converter or CONVERTERS[model.family],
                 "tensorflow",
                 addresses(fact),
                 checksums=checksums(fact, "file"),

@@ -40,10 +40,13 @@ class Cycle:
     epochs: int
     peak: float  # learning rate
     cutout: int  # pixels; the side of the square that is blanked in each picture
+    average: float | None = None  # momentum of the average of the weights, taken at a constant rate
 
 
-# The first cycle alone ended at 89.1 % on the test pictures and 98.5 % on the training ones.
-CYCLES = (Cycle(28, 0.2, cutout=0), Cycle(18, 0.15, cutout=8))
+# The first cycle alone ended at 89.1 % on the test pictures and 98.5 % on the training ones, the second at
+# 89.3 %. The last one averages weights along the way: https://arxiv.org/abs/1803.05407.
+CYCLES = (Cycle(28, 0.2, cutout=0), Cycle(18, 0.15, cutout=8), Cycle(6, 0.06, cutout=8, average=0.998))
+NORM_BATCHES = 80  # by which averaged weights get batch statistics of their own
 
 
 def main() -> None:
@@ -67,16 +70,19 @@ def main() -> None:
 
 
 def run(model: keras.Model, pictures: AugmentedPictures, cycle: Cycle, checkpoint: Path) -> None:
-    """One cycle of the learning rate: up linearly, down along a cosine."""
+    """One cycle of the learning rate: up linearly and down along a cosine, or constant with averaging."""
     steps = cycle.epochs * len(pictures)
     warmup = round(WARMUP * steps)
+    rate = keras.optimizers.schedules.CosineDecay(
+        1e-3, steps - warmup, warmup_target=cycle.peak, warmup_steps=warmup
+    )
     optimizer = keras.optimizers.SGD(
-        keras.optimizers.schedules.CosineDecay(
-            1e-3, steps - warmup, warmup_target=cycle.peak, warmup_steps=warmup
-        ),
+        cycle.peak if cycle.average else rate,
         momentum=0.9,
         nesterov=True,
         weight_decay=WEIGHT_DECAY,
+        use_ema=cycle.average is not None,
+        ema_momentum=cycle.average or 0.99,
     )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     model.compile(
@@ -86,6 +92,10 @@ def run(model: keras.Model, pictures: AugmentedPictures, cycle: Cycle, checkpoin
     )
     backup = keras.callbacks.BackupAndRestore(checkpoint, delete_checkpoint=False)
     model.fit(pictures, epochs=cycle.epochs, verbose=2, callbacks=[backup])
+    if cycle.average:
+        pictures.cutout = 0
+        for batch in range(NORM_BATCHES):
+            model(pictures[batch][0], training=True)
 
 
 def network(dtype: str | None) -> keras.Model:

@@ -5,9 +5,9 @@ It runs in an environment of its own (tensorflow 2.21, tf_keras, tf_slim 1.1.0) 
     python slim_run.py SLIM NETWORK CLASSES PREFIX INPUTS.npz OUTPUTS.npz SPEC [--weights WEIGHTS.npz]
 
 SLIM is the folder research/slim of tensorflow/models, NETWORK a name in its nets_factory. SPEC is JSON:
-{"options": arguments of the network, "features": {"C2": "name of an operation"}}. With --weights, arrays by
-variable name, it writes the checkpoint first; variables that the arrays lack (auxiliary heads) keep their
-random start.
+{"options": arguments of the network, "odd_options": more of them for all pictures but the first, "features":
+{"C2": "name of an operation"}}. With --weights, arrays by variable name, it writes the checkpoint first;
+variables that the arrays lack (auxiliary heads) keep their random start.
 """
 
 import argparse
@@ -39,7 +39,9 @@ def main():
     outputs = {}
     for number, (name, images) in enumerate(np.load(arguments.inputs).items()):
         with tf.Graph().as_default(), tf.Session() as session:
-            maps = network(arguments, images.shape)  # slim's nets want the size when they are built
+            maps = network(
+                arguments, images.shape, odd=number > 0
+            )  # slim's nets want the size when they are built
             if arguments.weights and number == 0:
                 write_checkpoint(session, np.load(arguments.weights), arguments.checkpoint)
             tf.train.Saver().restore(session, arguments.checkpoint)
@@ -50,13 +52,14 @@ def main():
     np.savez(arguments.outputs, **outputs)
 
 
-def network(arguments, shape):
+def network(arguments, shape, odd):
     from nets import nets_factory
 
     spec = json.loads(arguments.spec)
     function = nets_factory.get_network_fn(arguments.network, int(arguments.classes), is_training=False)
     images = tf.placeholder(tf.float32, shape, name="images")
-    logits, _ = function(images, **spec["options"])
+    options = spec["options"] | (spec["odd_options"] if odd else {})
+    logits, _ = function(images, **options)
     graph = tf.get_default_graph()
     maps = {name: graph.get_operation_by_name(path).outputs[0] for name, path in spec["features"].items()}
     return {"logits": logits, **maps}

@@ -1,0 +1,136 @@
+"""MobileNet v1 and v2 as TF-slim trained them: depthwise convolutions between pointwise ones.
+
+Sources: Howard et al. 2017, https://arxiv.org/abs/1704.04861; Sandler et al. 2018,
+https://arxiv.org/abs/1801.04381; tensorflow/models, research/slim/nets/mobilenet_v1.py and
+nets/mobilenet/. All convolutions pad as TensorFlow does, unevenly under stride; every ReLU is a ReLU6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from modelzoo.architectures.layers import Layers
+
+# Both arg scopes leave slim's epsilon as it is; their decays differ.
+V1_NORM = {"epsilon": 1e-3, "momentum": 0.9997}
+V2_NORM = {"epsilon": 1e-3, "momentum": 0.997}
+
+V1_BLOCKS = (  # width, stride
+    (64, 1),
+    *((128, 2), (128, 1)),
+    *((256, 2), (256, 1)),
+    *((512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1)),
+    *((1024, 2), (1024, 1)),
+)
+V2_STAGES = (  # expansion, width, blocks, stride of the first block: table 2 of the paper
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+V2_LAST_WIDTH = 1280
+MIN_WIDTH = 8  # of v1 under a multiplier
+DIVISOR = 8  # of every width of v2
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The facts in which one MobileNet differs from another."""
+
+    graph: Callable[[Layers, Any, float], dict[str, Any]]
+    multiplier: float  # of all widths; the originals call it the depth multiplier
+
+
+def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
+    """The feature maps by name: C1 has stride 2, C2 stride 4, and so on; the last one feeds the head."""
+    facts = VARIANTS[variant]
+    return facts.graph(nn, images, facts.multiplier)
+
+
+def v1(nn: Layers, x, multiplier: float) -> dict[str, Any]:
+    """MobileNet v1; C1 to C5 are the last blocks of each stride, after their ReLU6."""
+
+    def thinned(width):
+        return max(int(width * multiplier), MIN_WIDTH)
+
+    x = nn.conv(x, thinned(32), 3, stride=2, padding="same", name="stem_conv")
+    x = norm_relu6(nn, x, "stem", V1_NORM)
+    features, level = {"C1": x}, 1
+    for block, (width, stride) in enumerate(V1_BLOCKS, start=1):
+        x = separable_block(nn, x, thinned(width), stride, f"block{block}")
+        level += stride - 1
+        features[f"C{level}"] = x
+    return features
+
+
+def separable_block(nn: Layers, x, width: int, stride: int, name: str):
+    """A 3x3 depthwise and a pointwise convolution, each with batch norm and ReLU6."""
+    x = nn.depthwise_conv(x, 3, stride=stride, padding="same", name=f"{name}_depthwise")
+    x = norm_relu6(nn, x, f"{name}_depthwise", V1_NORM)
+    x = nn.conv(x, width, 1, name=f"{name}_pointwise")
+    return norm_relu6(nn, x, f"{name}_pointwise", V1_NORM)
+
+
+def v2(nn: Layers, x, multiplier: float) -> dict[str, Any]:
+    """MobileNet v2.
+
+    C1 to C4 are the last blocks of each stride, narrow and linear; C5 is the wide map after the
+    last 1x1 convolution (`Conv_1` of the original), its batch norm and ReLU6.
+    """
+
+    def thinned(width):
+        return divisible(width * multiplier)
+
+    x = nn.conv(x, thinned(32), 3, stride=2, padding="same", name="stem_conv")
+    x = norm_relu6(nn, x, "stem", V2_NORM)
+    features, level, number = {"C1": x}, 1, 0
+    for expansion, width, blocks, first_stride in V2_STAGES:
+        for stride in (first_stride, *[1] * (blocks - 1)):
+            number += 1
+            x = inverted_residual(nn, x, expansion, thinned(width), stride, f"block{number}")
+            level += stride - 1
+            features[f"C{level}"] = x
+    # A multiplier under 1 leaves the last layer wide: section 6.1 of the paper.
+    x = nn.conv(x, divisible(V2_LAST_WIDTH * max(multiplier, 1.0)), 1, name="final_conv")
+    features[f"C{level}"] = norm_relu6(nn, x, "final", V2_NORM)
+    return features
+
+
+def inverted_residual(nn: Layers, x, expansion: int, width: int, stride: int, name: str):
+    """Widen, convolve each channel, and narrow again without an activation; a shortcut where shapes allow."""
+    shortcut = x
+    if expansion > 1:
+        x = nn.conv(x, expansion * x.shape[-1], 1, name=f"{name}_expand")
+        x = norm_relu6(nn, x, f"{name}_expand", V2_NORM)
+    x = nn.depthwise_conv(x, 3, stride=stride, padding="same", name=f"{name}_depthwise")
+    x = norm_relu6(nn, x, f"{name}_depthwise", V2_NORM)
+    x = nn.conv(x, width, 1, name=f"{name}_project")
+    x = nn.norm(x, name=f"{name}_project_bn", **V2_NORM)
+    if stride == 1 and shortcut.shape[-1] == width:
+        x = nn.add([x, shortcut], name=f"{name}_add")
+    return x
+
+
+def norm_relu6(nn: Layers, x, name: str, norm: dict[str, float]):
+    x = nn.norm(x, name=f"{name}_bn", **norm)
+    return nn.relu(x, limit=6.0, name=f"{name}_relu")
+
+
+def divisible(width: float) -> int:
+    """The multiple of DIVISOR nearest to `width`, but at least one, and not 10 % or more below it."""
+    rounded = max(DIVISOR, int(width + DIVISOR / 2) // DIVISOR * DIVISOR)
+    return rounded + DIVISOR if rounded < 0.9 * width else rounded
+
+
+VARIANTS = {
+    "v1_1.0": Variant(v1, 1.0),
+    "v1_0.5": Variant(v1, 0.5),
+    "v1_0.25": Variant(v1, 0.25),
+    "v2_1.0": Variant(v2, 1.0),
+    "v2_1.4": Variant(v2, 1.4),
+}

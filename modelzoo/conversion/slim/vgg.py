@@ -1,0 +1,46 @@
+"""Where TF-slim's VGG checkpoints keep our weights: named as nets/vgg.py does, and Caffe did before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+
+import numpy as np
+
+# The files also hold the mean of the training pictures; those of a training, an optimizer's slots.
+IGNORED = re.compile(r"global_step|vgg_\d+/mean_rgb|.*/(Momentum|RMSProp(_1)?)")
+
+WEIGHTS = {"kernel": "weights", "bias": "biases"}
+
+
+def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+    """The function from our path to the upstream name."""
+    return lambda path: upstream_name(path, variant)
+
+
+def upstream_name(path: str, variant: str) -> str:
+    """The name of the TensorFlow variable.
+
+    >>> upstream_name("conv5_3/kernel", "16")
+    'vgg_16/conv5/conv5_3/weights'
+    >>> upstream_name("fc6/bias", "19")
+    'vgg_19/fc6/biases'
+    >>> upstream_name("logits/kernel", "16")
+    'vgg_16/fc8/weights'
+    """
+    layer, _, weight = path.rpartition("/")
+    if layer.startswith("conv"):
+        layer = f"{layer.partition('_')[0]}/{layer}"
+    elif layer == "logits":
+        layer = "fc8"
+    return f"vgg_{variant}/{layer}/{WEIGHTS[weight]}"
+
+
+def to_ours(path: str, array: np.ndarray) -> np.ndarray:
+    """A 1x1 convolution on pooled maps becomes the dense layer; fc6 and fc7 stay convolutions."""
+    return array[0, 0] if path == "logits/kernel" else array
+
+
+def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
+    """The inverse of `to_ours`."""
+    return array[None, None] if path == "logits/kernel" else array

@@ -1,0 +1,160 @@
+"""TF-slim's files: the name maps, and which copy of a variable a MobileNet checkpoint gives."""
+
+from __future__ import annotations
+
+import doctest
+import tarfile
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+import modelzoo
+from modelzoo import conversion, registry, synthetic, weights
+from modelzoo.conversion.slim import mobilenet
+from modelzoo.errors import ConversionError
+from tests import parity
+from tests.conftest import ROOT
+
+FOLDER = ROOT / "modelzoo" / "conversion" / "slim"
+FAMILIES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+MODEL = "mobilenet_v1_0.25_128.slim"  # the smallest
+STEM = "MobilenetV1/Conv2d_0/weights"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_examples_of_the_name_maps_hold(name):
+    result = doctest.testmod(import_module(f"modelzoo.conversion.slim.{name}"))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.fixture(scope="module")
+def entry():
+    return registry.info(MODEL)
+
+
+@pytest.fixture(scope="module")
+def plain(entry):
+    """The synthetic weights under the upstream's names and in its layout."""
+    name_of = mobilenet.naming(entry.graph.variant)
+    return {
+        name_of(path): mobilenet.to_upstream(path, synthetic.array(path, shape))
+        for path, shape in conversion.weight_shapes(entry).items()
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(plain):
+    """What training leaves: averages (here the synthetic weights), the last values, slots and a step."""
+    arrays = {"global_step": np.int64(7)}
+    for name, array in plain.items():
+        arrays[name + mobilenet.AVERAGE] = array
+        arrays[name] = array + 1
+        if "moving_" not in name:
+            arrays |= {f"{name}/RMSProp": array + 2, f"{name}/RMSProp_1": array + 3}
+    return arrays
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trained, tmp_path_factory):
+    return save(tmp_path_factory.mktemp("slim") / "mobilenet_v1_0.25_128.ckpt", trained)
+
+
+@pytest.fixture(scope="module")
+def converted(entry, checkpoint, tmp_path_factory):
+    target = tmp_path_factory.mktemp("converted") / f"{MODEL}.h5"
+    conversion.convert(entry, checkpoint, target)
+    return target
+
+
+def save(prefix, arrays):
+    import tensorflow as tf
+
+    names = list(arrays)
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=list(arrays.values()),
+    )
+    return prefix
+
+
+def different(path, offset=lambda name: 0) -> list[str]:
+    """The weights of the file that are not the synthetic ones, plus an offset."""
+    return [
+        name
+        for name, array in weights.read(path)
+        if not np.array_equal(array, synthetic.array(name, array.shape) + np.float32(offset(name)))
+    ]
+
+
+def test_a_checkpoint_converts_to_its_averages(converted, plain):
+    assert different(converted) == []
+    assert weights.receipt(converted)["tensors"] == len(plain) == 137
+
+
+def test_the_converted_file_gives_the_original_programs_numbers(entry, converted):
+    figures = parity.compare(entry, parity.read_golden(MODEL), weights=converted)
+    assert figures.pop("argmax_equal")
+    assert figures.pop("logits_std") > 0.1
+    assert max(figures.values()) <= parity.LIMIT
+
+
+@pytest.mark.parametrize("top", [True, False])
+def test_the_converted_file_loads(converted, top):
+    model = modelzoo.load(MODEL, weights=converted, include_top=top)
+    assert model.output_shape == ((None, 1001) if top else (None, 4, 4, 256))
+
+
+def test_an_archive_as_published_converts(entry, checkpoint, tmp_path):
+    with tarfile.open(tmp_path / "mobilenet_v1_0.25_128.tgz", "w:gz") as archive:
+        archive.add(checkpoint.parent, ".")  # with a member "./", as the upstream's
+    conversion.convert(entry, tmp_path / "mobilenet_v1_0.25_128.tgz", tmp_path / "out.h5")
+    assert different(tmp_path / "out.h5") == []
+
+
+def test_a_checkpoint_without_averages_gives_its_plain_weights(entry, plain, tmp_path):
+    conversion.convert(entry, save(tmp_path / "model.ckpt", plain), tmp_path / "out.h5")
+    assert different(tmp_path / "out.h5") == []
+
+
+def test_where_only_trained_weights_are_averaged_the_statistics_are_the_plain_ones(entry, trained, tmp_path):
+    arrays = {
+        name: array
+        for name, array in trained.items()
+        if not ("moving_" in name and name.endswith(mobilenet.AVERAGE))
+    }
+    conversion.convert(entry, save(tmp_path / "model.ckpt", arrays), tmp_path / "out.h5")
+    assert different(tmp_path / "out.h5", lambda name: "moving_" in name) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda arrays: {n: a for n, a in arrays.items() if n != STEM + mobilenet.AVERAGE},
+            "136 of 137 found; missing upstream: MobilenetV1/Conv2d_0/weights/ExponentialMovingAverage",
+        ),
+        (
+            lambda arrays: arrays | {"MobilenetV1/Conv2d_14_pointwise/weights": arrays[STEM]},
+            "137 of 137 found; not used: MobilenetV1/Conv2d_14_pointwise/weights",
+        ),
+    ],
+    ids=["an average missing", "a layer beyond the network"],
+)
+def test_a_checkpoint_that_does_not_pair_is_refused(entry, trained, change, message, tmp_path):
+    with pytest.raises(ConversionError, match=message):
+        conversion.convert(entry, save(tmp_path / "model.ckpt", change(trained)), tmp_path / "out.h5")
+
+
+def test_the_checkpoint_of_another_width_is_refused(checkpoint, tmp_path):
+    wider = registry.info("mobilenet_v1_0.5_160.slim")
+    with pytest.raises(ConversionError, match="is this the file of another model"):
+        conversion.convert(wider, checkpoint, tmp_path / "out.h5")
+
+
+def test_the_checkpoint_of_the_other_version_is_refused(checkpoint, tmp_path):
+    with pytest.raises(ConversionError, match="do not pair with the architecture: 0 of 262 found"):
+        conversion.convert(registry.info("mobilenet_v2_1.0_224.slim"), checkpoint, tmp_path / "out.h5")

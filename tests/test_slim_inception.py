@@ -1,0 +1,52 @@
+"""TF-slim's Inceptions: their name maps, what their checkpoints hold beyond us, and the residual scale."""
+
+from __future__ import annotations
+
+import doctest
+from importlib import import_module
+
+import keras
+import numpy as np
+import pytest
+
+from modelzoo.architectures.inception_resnet import BLOCK_8, Residual, residual_block
+from modelzoo.architectures.layers import Layers
+from modelzoo.conversion.slim import inception
+
+
+@pytest.mark.parametrize("name", ["inception", "inception_resnet"])
+def test_the_examples_of_the_name_maps_hold(name):
+    result = doctest.testmod(import_module(f"modelzoo.conversion.slim.{name}"))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "global_step",
+        "InceptionV3/AuxLogits/Conv2d_2a_5x5/BatchNorm/beta",
+        "InceptionResnetV2/AuxLogits/Logits/weights",
+        "InceptionV1/Conv2d_1a_7x7/weights/ExponentialMovingAverage",
+        "InceptionV1/Conv2d_1a_7x7/weights/RMSProp_1",
+    ],
+)
+def test_auxiliary_heads_moving_averages_and_optimizers_may_be_left_over(name):
+    assert inception.IGNORED.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["InceptionV1/Logits/Conv2d_0c_1x1/weights", "InceptionV1/Conv2d_1a_7x7/BatchNorm/gamma"]
+)
+def test_weights_may_not_be_left_over(name):
+    assert not inception.IGNORED.fullmatch(name)
+
+
+def test_a_residual_block_saves_and_loads(tmp_path):
+    images = keras.Input((5, 7, 16))
+    output = residual_block(Layers(), images, Residual(BLOCK_8, 0.2), "block8_1")
+    model = keras.Model(images, output)
+    model.save(tmp_path / "block.keras")
+    again = keras.models.load_model(tmp_path / "block.keras")
+    x = np.ones((1, 5, 7, 16), np.float32)
+    np.testing.assert_array_equal(again(x), model(x))

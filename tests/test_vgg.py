@@ -1,0 +1,36 @@
+"""VGG: its top wants 7x7 pixels of the last pooling, and without it the last pooling is the output."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelzoo import architectures
+
+
+def build(side, **options):
+    return architectures.build("vgg", "16", input_shape=(side, side, 3), initialise=False, **options)
+
+
+def test_without_top_the_output_is_the_last_pooling():
+    assert build(224).output.shape == (None, 7, 7, 512)
+
+
+def test_the_maps_are_the_last_before_each_halving():
+    shapes = {name: tuple(x.shape[1:]) for name, x in build(65).maps.items()}
+    assert shapes == {
+        "C1": (32, 32, 128),
+        "C2": (16, 16, 256),
+        "C3": (8, 8, 512),
+        "C4": (4, 4, 512),
+        "C5": (2, 2, 512),
+    }
+
+
+@pytest.mark.parametrize("side", [224, 288, None])
+def test_any_picture_from_224_pixels_on_gives_one_answer(side):
+    assert build(side, classes=5).output.shape == (None, 5)
+
+
+def test_a_picture_too_small_for_the_top_is_refused():
+    with pytest.raises(ValueError, match="needs pictures of at least 224x224 pixels; use include_top=False"):
+        build(223, classes=5)
