@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from modelzoo.errors import DownloadError
 from modelzoo.files import CHUNK, appearing
 
+SECURE = "https"
+SHA256 = re.compile("[0-9a-f]{64}")
 TIMEOUTS = (10, 60)  # seconds to connect, and between two packets
 WEB_PAGE = (b"<!doctype html", b"<html")
 
@@ -25,18 +29,21 @@ def cache_folder() -> Path:
 
 def fetch(
     url: str, target: Path, *, checksums: Mapping[str, str] | None = None, size: int | None = None
-) -> Path:
+) -> list[str]:
     """Downloads to `target`, which appears only when `size` (bytes) and every checksum fit.
 
-    `checksums` maps algorithms to hexadecimal digests. Raises DownloadError and leaves nothing.
+    `checksums` maps algorithms to hexadecimal digests; without any, what the host itself states is
+    demanded. Returns which of the host's statements fitted, in words. Raises DownloadError and
+    leaves nothing.
     """
     import requests
 
     try:
         with requests.get(url, stream=True, timeout=TIMEOUTS) as response:
             response.raise_for_status()
+            stated = {} if checksums else _stated_checksums(response)
             with appearing(target) as temporary:
-                _receive(response, temporary, checksums or {}, size)
+                _receive(response, temporary, checksums or stated, size)
     except requests.HTTPError as error:
         raise DownloadError(f"HTTP {error.response.status_code} {error.response.reason}") from error
     except requests.Timeout as error:
@@ -45,7 +52,23 @@ def fetch(
         raise DownloadError("no connection, or it broke off") from error
     except requests.RequestException as error:
         raise DownloadError(f"{type(error).__name__}: {error}") from error
-    return target
+    return [f"{algorithm} stated by the host" for algorithm in stated]
+
+
+def _stated_checksums(response) -> dict[str, str]:
+    """The sha256 that the Hugging Face hub states in the answer that redirects to the file's storage.
+
+    Only the host that was asked is believed, and only over https. Of small files it states git's sha1,
+    which is not that of their content.
+    """
+    answers = [*response.history, response]
+    asked = urlsplit(answers[0].url)
+    for answer in answers:
+        place = urlsplit(answer.url)
+        etag = answer.headers.get("X-Linked-ETag", "").strip('"').lower()
+        if place.scheme == SECURE and place.netloc == asked.netloc and SHA256.fullmatch(etag):
+            return {"sha256": etag}
+    return {}
 
 
 def _receive(response, path: Path, checksums: Mapping[str, str], size: int | None) -> None:

@@ -104,7 +104,8 @@ def weights_file(name: str) -> Path:
     tried = [f"{target} is not there"]
     for file in entry.weights:
         try:
-            return download.fetch(file.url, target, checksums={"sha256": file.sha256}, size=file.bytes)
+            download.fetch(file.url, target, checksums={"sha256": file.sha256}, size=file.bytes)
+            return target
         except DownloadError as error:
             tried.append(f"{file.url}: {error}")
     for source in entry.sources:
@@ -214,8 +215,8 @@ def _fetch_and_convert(entry: Entry, source: Source, url: str, target: Path) -> 
     with tempfile.TemporaryDirectory(prefix=".upstream-", dir=target.parent) as folder:
         upstream = Path(folder) / (Path(url.partition("?")[0]).name or "upstream")
         checksums = {c.algorithm: c.value for c in source.checksums if c.of == "file"}
-        download.fetch(url, upstream, checksums=checksums, size=source.bytes)
-        conversion.convert(entry, upstream, target, official=True)
+        stated = download.fetch(url, upstream, checksums=checksums, size=source.bytes)
+        conversion.convert(entry, upstream, target, official=True, verified=stated)
     return target
 
 

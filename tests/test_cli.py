@@ -163,7 +163,7 @@ BAD_INPUT = {
     ),
     "a file that is not the official one": (
         lambda p: ("add", "resnet18_v1b", text(p / "a.params")),
-        "not the official file of resnet18_v1b.gluon",
+        "no mxnet or safetensors file, which resnet18_v1b.gluon is converted from, at .*a.params",
     ),
     "nothing to remove": (lambda p: ("cache", "remove"), "Say which models to remove"),
 }

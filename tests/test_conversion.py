@@ -6,6 +6,7 @@ import doctest
 import re
 import zipfile
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 
 import numpy as np
@@ -13,15 +14,16 @@ import pytest
 
 import modelzoo
 from modelzoo import conversion, registry, synthetic, weights
-from modelzoo.conversion import pairing
+from modelzoo.conversion import pairing, readers
 from modelzoo.errors import ConversionError
 from tests.test_readers import FLOAT32, mxnet_array, mxnet_file
 
-FAMILIES = ("gluoncv", "tencent")
+FAMILIES = ("gluoncv", "tencent", "timm")
 GLUON = registry.info("resnet18_v1b")  # the smallest
 # Tencent's ResNet-50 with ten classes: the published 101 takes a quarter of a gigabyte.
 TENCENT = registry.info("resnet101_mlimages")
 TENCENT = replace(TENCENT, graph=replace(TENCENT.graph, variant="tencent_50", classes=10))
+weight_shapes = cache(conversion.weight_shapes)  # building a network takes up to a second
 CONVERTED = [registry.info(key) for key in modelzoo.list_models() if registry.info(key).sources]
 
 
@@ -35,7 +37,7 @@ def upstream_arrays(entry, naming=None) -> dict[str, np.ndarray]:
     name_of = naming or family.naming(entry.graph.variant)
     return {
         name_of(path): family.to_upstream(path, synthetic.array(path, shape))
-        for path, shape in conversion.weight_shapes(entry).items()
+        for path, shape in weight_shapes(entry).items()
     }
 
 
@@ -217,11 +219,18 @@ def test_a_tencent_checkpoint_with_unknown_tensors_is_refused(tmp_path):
 
 @pytest.mark.parametrize("entry", CONVERTED, ids=lambda entry: entry.key)
 def test_the_name_map_gives_every_weight_a_name_of_its_own(entry):
-    shapes = conversion.weight_shapes(entry)
+    shapes = weight_shapes(entry)
     for source in entry.sources:
         family = import_module(f"modelzoo.conversion.{source.converter}")
         names = {family.naming(entry.graph.variant)(path) for path in shapes}
         assert len(names) == len(shapes)
+
+
+@pytest.mark.parametrize("entry", CONVERTED, ids=lambda entry: entry.key)
+def test_the_sources_of_a_model_can_be_told_apart(entry):
+    formats = [source.format for source in entry.sources]
+    assert len(set(formats)) == len(formats)
+    assert len(formats) < 2 or set(formats) <= readers.RECOGNISERS.keys()
 
 
 def test_two_weights_with_one_name_are_an_error_of_the_map():

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import modelzoo
-from modelzoo import download, registry, zoo
+from modelzoo import download, registry, weights, zoo
 from modelzoo.errors import DownloadError, WeightsUnavailable
 from modelzoo.registry import HostedFile
 
@@ -24,7 +24,10 @@ class Handler(BaseHTTPRequestHandler):
             self.path
         )
         body = self.server.files.get(self.path, body)
-        self.send_response(200 if body else 404)
+        redirect = self.server.redirects.get(self.path)
+        self.send_response(302 if redirect else 200 if body else 404)
+        for name, value in (redirect or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(CONTENT if self.path == "/short" else body or b"")))
         self.end_headers()
         self.wfile.write(body or b"")
@@ -36,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.files = {}
+    server.files, server.redirects = {}, {}
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server
@@ -52,7 +55,7 @@ def url(server):
 
 def test_a_file_arrives_whole(url, tmp_path):
     target = tmp_path / "deep" / "file.bin"
-    assert download.fetch(f"{url}/file", target, checksums={"sha256": SHA256}, size=len(CONTENT)) == target
+    download.fetch(f"{url}/file", target, checksums={"sha256": SHA256}, size=len(CONTENT))
     assert target.read_bytes() == CONTENT
     assert list(target.parent.iterdir()) == [target]
 
@@ -86,6 +89,50 @@ def test_a_server_that_is_gone_is_no_connection(server, url, tmp_path):
     server.server_close()
     with pytest.raises(DownloadError, match="no connection"):
         download.fetch(f"{url}/file", tmp_path / "file.bin")
+
+
+@pytest.fixture
+def hub(server, url, monkeypatch):
+    """An address that, like the Hugging Face hub, states a checksum and redirects to another host."""
+    monkeypatch.setattr(download, "SECURE", "http")  # a server with a certificate would be much ado
+
+    def states(etag, file="/file"):
+        storage = url.replace("127.0.0.1", "localhost")
+        server.redirects["/hub"] = {"Location": f"{storage}{file}", "X-Linked-ETag": etag}
+        return f"{url}/hub"
+
+    return states
+
+
+def test_the_checksum_that_the_host_states_is_verified(hub, tmp_path):
+    assert download.fetch(hub(f'"{SHA256}"'), tmp_path / "file.bin") == ["sha256 stated by the host"]
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_another_file_than_the_host_states_is_refused(hub, tmp_path):
+    with pytest.raises(DownloadError, match=f"wanted sha256 0000.*, got {SHA256}"):
+        download.fetch(hub(f'"{"0" * 64}"'), tmp_path / "file.bin")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_published_checksum_goes_before_the_stated_one(hub, tmp_path):
+    assert download.fetch(hub("0" * 64), tmp_path / "file.bin", checksums={"sha256": SHA256}) == []
+
+
+@pytest.mark.parametrize("etag", ["0" * 40, f'W/"{"0" * 64}"', "0" * 63 + "x", ""])
+def test_an_etag_that_is_no_sha256_proves_nothing(etag, hub, tmp_path):
+    assert download.fetch(hub(etag), tmp_path / "file.bin") == []
+
+
+def test_a_checksum_that_came_over_http_proves_nothing(hub, monkeypatch, tmp_path):
+    monkeypatch.setattr(download, "SECURE", "https")
+    assert download.fetch(hub("0" * 64), tmp_path / "file.bin") == []
+
+
+def test_a_checksum_stated_by_another_host_proves_nothing(hub, server, tmp_path):
+    address = hub("", file="/storage")
+    server.redirects["/storage"] = {"Location": "/file", "X-Linked-ETag": "0" * 64}
+    assert download.fetch(address, tmp_path / "file.bin") == []
 
 
 @pytest.fixture
@@ -147,3 +194,22 @@ def test_an_upstream_file_with_another_checksum_is_refused_and_nothing_kept(
     with pytest.raises(WeightsUnavailable, match=r"/a\.params: a\.params is not the official file"):
         zoo.weights_file("resnet18_v1b")
     assert [file for file in cache.rglob("*") if file.is_file()] == []
+
+
+def test_the_next_source_is_tried_and_the_stated_checksum_goes_into_the_receipt(
+    server, url, hub, entries, tmp_path, cache
+):
+    from tests.test_conversion import is_synthetic
+    from tests.test_timm import write_safetensors
+
+    entry = modelzoo.info("resnet18_v1b")
+    content = write_safetensors(tmp_path / "a.safetensors", entry).read_bytes()
+    server.files["/model.safetensors"] = content
+    sha256 = hashlib.sha256(content).hexdigest()
+    gluon, timm = entry.sources
+    mirror = replace(timm, urls=(hub(sha256, file="/model.safetensors"),))
+    entries(replace(entry, sources=(replace(gluon, urls=(f"{url}/nothing",)), mirror)))
+    receipt = weights.receipt(zoo.weights_file("resnet18_v1b"))
+    assert receipt["source"] == [{"name": "hub", "sha256": sha256}]
+    assert (receipt["converter"], receipt["verified"]) == ("timm 1", ["sha256 stated by the host"])
+    assert is_synthetic(cache / "weights" / "resnet18_v1b.gluon.h5")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -29,15 +29,16 @@ def convert(
     *,
     official: bool = False,
     head: bool = True,
+    verified: Sequence[str] = (),
     parity: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes the upstream file, folder, checkpoint prefix or archive `path` as ours; returns the receipt.
 
     It is taken for the entry's first source of its format. `official` demands every checksum that the
     registry has of that source. With `head=False` a file without the head's weights will do, and gives one
-    of ours without them. `parity`, figures of a comparison with the original program, goes into
-    the receipt. Memory: the model in zeros, and one tensor. Raises ConversionError, with nothing
-    written, if a tensor is missing, left over, or of another shape or dtype.
+    of ours without them. `verified`, what the caller made sure of, and `parity`, figures of a comparison
+    with the original program, go into the receipt. Memory: the model in zeros, and one tensor. Raises
+    ConversionError, with nothing written, if a tensor is missing, left over, or of another shape or dtype.
     """
     if not entry.sources:
         raise ConversionError(
@@ -45,14 +46,14 @@ def convert(
         )
     with _recognised(entry, path) as (source, unpacked):
         family = import_module(f"modelzoo.conversion.{source.converter}")
-        verified = _verify(entry, source, path, unpacked, official)
+        checked = _verify(entry, source, path, unpacked, official)
         with readers.READERS[source.format](unpacked) as tensors:
             shapes = weight_shapes(entry)
             pairs = _pairs(entry, family, shapes, tensors, head)
             receipt = {
                 "model": entry.key,
                 "source": _fingerprints(path),
-                "verified": verified,
+                "verified": [*checked, *verified],
                 "converter": f"{source.converter} {VERSION}",
                 "tensors": len(pairs),
                 "parameters": sum(math.prod(shapes[path]) for path in pairs),

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from safetensors import safe_open
 
 from modelzoo.errors import SHOWN, ConversionError, some
 
@@ -496,18 +497,80 @@ def _text(name: Any) -> str:
     return name.decode("utf-8") if isinstance(name, bytes) else str(name)
 
 
+# safetensors: uint64 length of a JSON header, the header, values; the package checks that lengths and
+# offsets agree with one another and with the size of the file.
+
+SAFETENSORS_LENGTH = struct.Struct("<Q")
+SAFETENSORS_MAX_HEADER = 100_000_000  # bytes; the format's own limit
+SAFETENSORS_TYPES = {
+    "F64": "f8",
+    "F32": "f4",
+    "F16": "f2",
+    "I64": "i8",
+    "I32": "i4",
+    "I16": "i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
+}
+
+
+def open_safetensors(path: Path) -> Tensors:
+    """The tensors of a .safetensors file, or of the only one in a folder or one level below."""
+    path = Path(path)
+    if path.is_dir():
+        path = _only(path, "safetensors file", _safetensors_in)
+    return _Safetensors(path)
+
+
+def _safetensors_in(folder: Path) -> list[Path]:
+    return [file for file in _visible(folder) if file.suffix == ".safetensors" and file.is_file()]
+
+
+class _Safetensors(Tensors):
+    def __init__(self, path: Path):
+        with _as_conversion_error(f"{path} cannot be read as a safetensors file"):
+            self._file: Any = safe_open(str(path), framework="numpy")
+            slices = {name: self._file.get_slice(name) for name in self._file.keys()}  # noqa: SIM118
+        unknown = {s.get_dtype() for s in slices.values()} - SAFETENSORS_TYPES.keys()
+        if unknown:
+            raise ConversionError(
+                f"{path} has values of type {some(sorted(unknown))}, which cannot be converted."
+            )
+        super().__init__(
+            path,
+            {
+                name: TensorInfo(tuple(s.get_shape()), np.dtype(SAFETENSORS_TYPES[s.get_dtype()]))
+                for name, s in slices.items()
+            },
+        )
+
+    def _read(self, name: str) -> np.ndarray:
+        if self._file is None:
+            raise ConversionError(f"{self.path} is closed; read its tensors inside the `with` statement.")
+        with _as_conversion_error(f"Tensor {name!r} of {self.path} cannot be read"):
+            return self._file.get_tensor(name)
+
+    def close(self) -> None:
+        self._file = None
+
+
 # What they have in common.
 
 
 def _only(folder: Path, kind: str, find: Callable[[Path], list[Path]]) -> Path:
     """The one file of a kind that `find` finds in a folder or, if none is there, in its subfolders."""
-    found = find(folder) or [path for child in _visible(folder) if child.is_dir() for path in find(child)]
+    found = _found(folder, find)
     if len(found) == 1:
         return found[0]
     if not found:
         raise ConversionError(f"There is no {kind} in {folder} or in a folder directly below it.")
     names = some([str(path.relative_to(folder)) for path in found])
     raise ConversionError(f"There is more than one {kind} in {folder}: {names}; give the path of one.")
+
+
+def _found(folder: Path, find: Callable[[Path], list[Path]]) -> list[Path]:
+    return find(folder) or [path for child in _visible(folder) if child.is_dir() for path in find(child)]
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -519,4 +582,44 @@ READERS: dict[str, Callable[[Path], Tensors]] = {
     "tensorflow": open_tensorflow_checkpoint,
     "mxnet": open_mxnet_params,
     "keras_h5": open_keras_h5,
+    "safetensors": open_safetensors,
+}
+
+
+# Which format a file has, told from its name or its first bytes; only models with several sources ask.
+
+
+def is_tensorflow_checkpoint(path: Path) -> bool:
+    if path.is_dir():
+        return bool(_found(path, _checkpoints_in))
+    prefix = _checkpoint_prefix(path)
+    return _with_ending(prefix, ".index").is_file() or (prefix.is_file() and _ends_as_table(prefix))
+
+
+def is_mxnet_params(path: Path) -> bool:
+    if path.is_dir():
+        return bool(_found(path, _params_in))
+    return _start(path) == struct.pack("<Q", MXNET_LIST_MAGIC)
+
+
+def is_safetensors(path: Path) -> bool:
+    if path.is_dir():
+        return bool(_found(path, _safetensors_in))
+    start = _start(path, SAFETENSORS_LENGTH.size + 1)
+    if len(start) <= SAFETENSORS_LENGTH.size:
+        return False
+    return SAFETENSORS_LENGTH.unpack_from(start)[0] <= SAFETENSORS_MAX_HEADER and start.endswith(b"{")
+
+
+def _start(path: Path, count: int = 8) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(count)
+
+
+RECOGNISERS: dict[str, Callable[[Path], bool]] = {
+    "tensorflow": is_tensorflow_checkpoint,
+    "mxnet": is_mxnet_params,
+    "safetensors": is_safetensors,
 }

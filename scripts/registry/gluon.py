@@ -8,6 +8,9 @@ from common import checksums, graph, links, metrics, parameters, source
 
 NAME = re.compile(r"resnet(\d+)_v1([bcds])")
 HOST = "https://apache-mxnet.s3"
+# The page of the same weights under timm's name, as timm/models/resnet.py has it. timm prepares pictures in
+# another way (bicubic), so the accuracy it states is not that of `metrics` below.
+HUB = "https://huggingface.co/timm/"
 
 
 def entries(facts: dict[str, dict]) -> dict[str, dict]:
@@ -29,10 +32,17 @@ def entry(name: str, fact: dict) -> dict:
                 [url for url in links(fact) if url.startswith(HOST)],
                 checksums=checksums(fact, "member"),
                 member=fact["archive_member"],
-            )
+            ),
+            source("timm", "safetensors", [hub_file(fact)]),
         ],
         "parameters": parameters(network),
         "metrics": metrics(fact["accuracy"], "ImageNet validation, 224 px"),
         "licences": {"code": "Apache-2.0", "weights": None, "data": None},
         "paper": fact["paper"],
     }
+
+
+def hub_file(fact: dict) -> str:
+    """The hub's documented address of a file: https://huggingface.co/{owner}/{repository}/resolve/{branch}/{path}."""
+    (page,) = (url for url in links(fact) if url.startswith(HUB))
+    return f"{page}/resolve/main/model.safetensors"
