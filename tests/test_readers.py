@@ -448,7 +448,7 @@ def test_another_kind_of_file_is_no_checkpoint(params):
 
 
 def test_the_readers_are_named_as_in_the_registry():
-    assert set(READERS) == {"tensorflow", "mxnet"}
+    assert set(READERS) == {"tensorflow", "mxnet", "darknet"}
 
 
 # Archives

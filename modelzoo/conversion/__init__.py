@@ -42,7 +42,7 @@ def convert(
     family = import_module(f"modelzoo.conversion.{entry.source.converter}")
     with archives.unpacked(path, entry.source.member) as unpacked:
         verified = _verify(entry, path, unpacked, official)
-        with readers.READERS[entry.source.format](unpacked) as tensors:
+        with _open(entry, family, unpacked) as tensors:
             shapes = weight_shapes(entry)
             pairs = _pairs(entry, family, shapes, tensors)
             receipt = {
@@ -71,6 +71,14 @@ def weight_shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
         initialise_head=False,
     )
     return weights.shapes(network.model())
+
+
+def _open(entry: Entry, family, path: Path) -> readers.Tensors:
+    """The file's tensors; a format without names needs the family's plan of what follows what."""
+    reader = readers.READERS[entry.source.format]
+    if not hasattr(family, "plan"):
+        return reader(path)
+    return reader(path, family.plan(entry.graph.variant), family.NUMBERS_IN)
 
 
 def _pairs(entry: Entry, family, shapes: dict[str, tuple[int, ...]], tensors) -> dict[str, str]:

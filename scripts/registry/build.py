@@ -11,6 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
+import darknet
 import gluon
 import slim
 import tencent
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 FACTS = ROOT.parent / "shared" / "facts" / "upstream.json"
 TARGET = ROOT / "modelzoo" / "registry.json"
 BUNDLED = "resnet9_cifar10.modelzoo"
-UPSTREAMS = (gluon, slim, tencent)
+UPSTREAMS = (darknet, gluon, slim, tencent)
 
 
 def main() -> None:
