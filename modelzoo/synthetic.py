@@ -29,6 +29,10 @@ RANGES = {
 # pointwise convolution makes up for both, enough to drive ReLU6 beyond 6. Above this range rounding grows.
 CHAINED = re.compile(r"block\d+_depthwise_bn")
 CHAINED_GAMMA = (0.8, 2.0)
+# YOLOv2 is a chain of convolutions without any shortcut: with these its logits depend on the picture by a tenth
+# of their spread. With larger ones rounding grows beyond the limit, on TensorFlow's oneDNN kernels to 3.5e-6.
+PLAIN = re.compile(r"stage\d+_bn\d+|detector_(passthrough_)?bn\d*")
+PLAIN_GAMMA = (0.5, 1.0)
 
 
 def array(path: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -44,6 +48,8 @@ def _range(path: str, shape: tuple[int, ...]) -> tuple[float, float]:
     layer, _, kind = path.rpartition("/")
     if kind == "gamma" and CHAINED.fullmatch(layer):
         return CHAINED_GAMMA
+    if kind == "gamma" and PLAIN.fullmatch(layer):
+        return PLAIN_GAMMA
     if kind in RANGES:
         return RANGES[kind]
     if kind != "kernel":
