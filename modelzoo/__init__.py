@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from modelzoo.classification import Classifier, Prediction, classify, decode_predictions
+    from modelzoo.detection import Detection, Detector, detect
     from modelzoo.errors import (
         ConversionError,
         DownloadError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "classification": ("Classifier", "Prediction", "classify", "decode_predictions"),
+    "detection": ("Detection", "Detector", "detect"),
     "errors": (
         "ConversionError",
         "DownloadError",
@@ -53,6 +55,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Classifier",
     "ConversionError",
+    "Detection",
+    "Detector",
     "DownloadError",
     "LabelsError",
     "ModelZooError",
@@ -65,6 +69,7 @@ __all__ = [
     "add",
     "classify",
     "decode_predictions",
+    "detect",
     "info",
     "list_models",
     "load",

@@ -35,6 +35,8 @@ class Classifier:
 
     def __init__(self, model: str = DEFAULT_MODEL, *, weights: str | os.PathLike | None = PRETRAINED):
         self.entry: Entry = registry.info(model)
+        if self.entry.task != "classification":
+            raise ValueError(f"{self.entry.key} names no pictures: it is for {self.entry.task}.")
         self.model = load(self.entry.key, weights=weights)
 
     def __call__(self, pictures: Picture | Sequence[Picture], top: int = 5) -> list[list[Prediction]]:

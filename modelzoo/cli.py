@@ -61,6 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-w", "--weights", default="pretrained", help="a weight file instead")
     command.add_argument("--top", type=_positive, default=5, metavar="N", help="labels for each picture")
 
+    command = _command(commands, "detect", _detect, "the objects in pictures, also drawn on a copy of each")
+    command.add_argument("pictures", nargs="+", help="files, folders, or - for one picture on stdin")
+    command.add_argument("-m", "--model", help="default: yolo2")
+    command.add_argument("-w", "--weights", default="pretrained", help="a weight file instead")
+    command.add_argument("-o", "--output", type=Path, help="the copy; default: PICTURE.boxes.jpg here")
+    command.add_argument("--threshold", type=_fraction, default=0.5, metavar="SCORE", help="default: 0.5")
+    command.add_argument("--size", type=_positive, metavar="N", help="of the square that the network sees")
+
     command = _command(
         commands, "download", _download, "fetches (and converts) a model's weights into the cache"
     )
@@ -94,6 +102,13 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
+
+
+def _fraction(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not from 0 to below 1")
     return number
 
 
@@ -185,6 +200,46 @@ def _classify(options) -> int:
     return 0
 
 
+def _detect(options) -> int:
+    from modelzoo.detection import DEFAULT_MODEL, Detector, draw
+
+    paths = list(_pictures(options.pictures))
+    copies = _copies(paths, options)
+    _import_keras()
+    detector = Detector(options.model or DEFAULT_MODEL, weights=options.weights, size=options.size)
+    for path, copy in zip(paths, copies, strict=True):
+        picture = sys.stdin.buffer.read() if path == "-" else path
+        (found,) = detector(picture, options.threshold)
+        if copy is not None:
+            draw(picture, found).save(copy)
+        if options.json:
+            _print_json(
+                {
+                    "picture": str(path),
+                    "model": detector.entry.key,
+                    "detections": [dataclasses.asdict(detection) for detection in found],
+                    "copy": None if copy is None else str(copy),
+                },
+                indent=None,
+            )
+        else:
+            _print_detections(path, found, options.threshold)
+            print(f"drawn: {copy}")
+    return 0
+
+
+def _copies(paths: Sequence[Path | str], options) -> list[Path | None]:
+    """Where the copy of each picture goes; programs that read JSON get one if they name it."""
+    if options.output is None:
+        stems = ["stdin" if path == "-" else Path(path).stem for path in paths]
+        return [None if options.json else Path(f"{stem}.boxes.jpg") for stem in stems]
+    if len(paths) > 1:
+        raise ValueError(f"--output names one file, and there are {len(paths)} pictures.")
+    if options.output.exists() and options.output.samefile(paths[0]):
+        raise ValueError(f"{options.output} is the picture itself; give the copy another name.")
+    return [options.output]
+
+
 def _download(options) -> int:
     from modelzoo import zoo
 
@@ -272,6 +327,14 @@ def _print_predictions(path: Path | str, predictions) -> None:
     for prediction in predictions:
         bar = _bar(prediction.probability)
         print(f"  {prediction.name:<{width}}  {prediction.probability:7.2%}  {bar}".rstrip())
+
+
+def _print_detections(path: Path | str, detections, threshold: float) -> None:
+    print(f"\n{path}")
+    if not detections:
+        print(f"nothing scores above {threshold:g}")
+    rows = [(d.name, f"{d.score:.1%}", *(f"{side:.0f}" for side in d.box)) for d in detections]
+    _print_table(("object", "score", "x0", "y0", "x1", "y1"), rows, right={1, 2, 3, 4, 5})
 
 
 def _bar(probability: float) -> str:

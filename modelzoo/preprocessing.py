@@ -1,8 +1,8 @@
 """Pictures become the array that a network was trained on.
 
 The registry's recipe holds every fact that decides a pixel, so that one function serves all networks.
-OpenCV's and TensorFlow 1's kernels are written out here because the originals used them; Pillow's resize is
-another filter, up to 120 levels off.
+Darknet's, OpenCV's and TensorFlow 1's kernels are written out here because the originals used them; Pillow's
+resize is another filter, up to 120 levels off.
 """
 
 from __future__ import annotations
@@ -42,7 +42,13 @@ class Axis(NamedTuple):
 
 
 def axes(recipe: Pictures, height: int, width: int) -> tuple[Axis, Axis]:
-    """The rows and the columns of the recipe's resize, for a picture of this size in pixels."""
+    """The rows and the columns of the recipe's resize, for a picture of this size in pixels.
+
+    With a border the crop begins before the resized picture, so that `start` is negative.
+    """
+    if recipe.border is not None:
+        longer = max(height, width)
+        return tuple(_fitted(recipe, side, longer) for side in (height, width))
     shorter = min(height, width)
     return tuple(_axis(recipe, side, shorter) for side in (height, width))
 
@@ -50,6 +56,12 @@ def axes(recipe: Pictures, height: int, width: int) -> tuple[Axis, Axis]:
 def _axis(recipe: Pictures, source: int, shorter: int) -> Axis:
     target = _resized(recipe, source, shorter)
     return Axis(source, target, (target - recipe.crop) // 2, recipe.crop)
+
+
+def _fitted(recipe: Pictures, source: int, longer: int) -> Axis:
+    """As in Darknet's letterbox_image; but of the shorter side one pixel stays, where that leaves none."""
+    target = max(source * recipe.crop // longer, 1)
+    return Axis(source, target, -((recipe.crop - target) // 2), recipe.crop)
 
 
 def _resized(recipe: Pictures, source: int, shorter: int) -> int:
@@ -100,7 +112,14 @@ def resize_and_crop(pixels: np.ndarray, recipe: Pictures) -> np.ndarray:
     """
     rows, columns = (central_crop(side, recipe.central_fraction) for side in pixels.shape[:2])
     middle = pixels[rows, columns]
-    return KERNELS[recipe.kernel](middle, *axes(recipe, *middle.shape[:2]))
+    kernel, rows, columns = KERNELS[recipe.kernel], *axes(recipe, *middle.shape[:2])
+    if recipe.border is None:
+        return kernel(middle, rows, columns)
+    inside = tuple(slice(-axis.start, axis.target - axis.start) for axis in (rows, columns))
+    whole = (axis._replace(start=0, crop=axis.target) for axis in (rows, columns))
+    square = np.full((recipe.crop, recipe.crop, 3), recipe.border, np.float32)
+    square[inside] = kernel(middle, *whole)
+    return square
 
 
 def central_crop(side: int, fraction: float) -> slice:
@@ -196,6 +215,40 @@ def _lerp(first: np.ndarray, second: np.ndarray, fraction: np.ndarray) -> np.nda
     return first + (second - first) * fraction
 
 
+def darknet_linear(pixels: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
+    """Darknet's resize_image (src/image.c), float32 (rows.crop, columns.crop, 3): bilinear, not rounded.
+
+    The first and last pixels of the target lie on those of the source. Darknet never adds a row below to the
+    last one; in about one size of fifty float32 puts that just short of the source's last row, and then it
+    comes out black, here as there.
+    """
+    top, down = _edge_to_edge(rows)
+    left, across = _edge_to_edge(columns)
+    at_end = _kept(columns) == columns.target - 1
+    left, across = np.where(at_end, columns.source - 1, left), np.where(at_end, np.float32(0), across)
+    beside = np.minimum(left + 1, columns.source - 1)
+
+    def resized(lines: np.ndarray) -> np.ndarray:
+        before, after = pixels[np.ix_(lines, left)], pixels[np.ix_(lines, beside)]
+        return before * (1 - across)[:, None] + after * across[:, None]
+
+    lower_weight = np.where(_kept(rows) == rows.target - 1, np.float32(0), down)[:, None, None]
+    lower = resized(np.minimum(top + 1, rows.source - 1))
+    return resized(top) * (1 - down)[:, None, None] + lower * lower_weight
+
+
+def _edge_to_edge(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """For each kept pixel, the source pixel at or before it and the fraction beyond, in Darknet's float32."""
+    scale = np.float32(axis.source - 1) / np.float32(max(axis.target - 1, 1))
+    places = _kept(axis).astype(np.float32) * scale
+    before = np.minimum(places.astype(np.int64), axis.source - 1)
+    return before, places - before.astype(np.float32)
+
+
+def _kept(axis: Axis) -> np.ndarray:
+    return np.arange(axis.start, axis.start + axis.crop)
+
+
 def pillow_bicubic(pixels: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
     """Pillow's antialiased bicubic resize, uint8 (rows.crop, columns.crop, 3).
 
@@ -221,6 +274,7 @@ def _source_span(axis: Axis) -> tuple[float, float]:
 
 
 KERNELS: dict[str, Callable[[np.ndarray, Axis, Axis], np.ndarray]] = {
+    "darknet_linear": darknet_linear,
     "opencv_linear": opencv_linear,
     "pillow_bicubic": pillow_bicubic,
     "pillow_nearest": pillow_nearest,

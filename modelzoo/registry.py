@@ -42,7 +42,10 @@ class Recipe:
     central_fraction: float = 1.0  # of height and width; the middle that is kept before the resize
     shorter_side: int | None = None  # pixels, the longer one in ratio; None: both are resized to the crop
     longer_side: Literal["truncated", "rounded"] = "truncated"  # to whole pixels
-    kernel: Literal["opencv_linear", "pillow_bicubic", "pillow_nearest", "tf1_bilinear"]
+    kernel: Literal["darknet_linear", "opencv_linear", "pillow_bicubic", "pillow_nearest", "tf1_bilinear"]
+    border: float | None = (
+        None  # level around a picture that is fitted into the square whole; None: no border
+    )
     white: float = 1.0  # what level 255 becomes before the mean and the deviation
     mean: tuple[float, float, float]  # red, green, blue
     std: tuple[float, float, float]
@@ -124,6 +127,7 @@ class Entry:
     sources: tuple[Source, ...] = ()  # in the order in which they are tried
     metrics: tuple[Metric, ...] = ()
     note: str | None = None
+    task: Literal["classification", "detection"] = "classification"
 
     @property
     def name(self) -> str:
@@ -220,6 +224,8 @@ def _recipe(name: str, value: Any) -> Recipe:
         refuse("central_fraction", "a number above 0, at most 1")
     if recipe.shorter_side is not None and recipe.shorter_side <= 0:
         refuse("shorter_side", "a positive number of pixels, or null")
+    if recipe.border is not None and recipe.shorter_side is not None:
+        refuse("border", "null beside a shorter_side")
     if recipe.white <= 0:
         refuse("white", "a number above 0")
     if min(recipe.std) <= 0:

@@ -22,9 +22,10 @@ from modelzoo.errors import WeightsMismatch, some
 from modelzoo.files import appearing
 
 RECEIPT = "modelzoo"  # the root attribute that holds the receipt
-HEAD = ("logits",)  # the layer that a model with other classes does not take from the file
-# Those that a model without top does not have.
-TOP = ("conv_2", "fc1", "fc2", "fc6", "fc7", "head_layernorm", "logits")
+# Starts of paths: the layer that a model with other classes does not take from the file, and those that a
+# model without top does not have.
+HEAD = ("logits/", "predictions/")
+TOP = ("conv_2/", "fc1/", "fc2/", "fc6/", "fc7/", "head_layernorm/", "detector_", *HEAD)
 # Keras reads a file without these as one of Keras 1 and rearranges its kernels.
 KERAS_LAYOUT = {"keras_version": "2.0.0", "backend": "tensorflow"}
 
@@ -110,8 +111,8 @@ def _variables(model) -> Iterator[tuple[str, Any]]:
             yield f"{layer.name}/{variable.name}", variable
 
 
-def _within(name: str, layers: tuple[str, ...]) -> bool:
-    return name.partition("/")[0] in layers
+def _within(name: str, starts: tuple[str, ...]) -> bool:
+    return name.startswith(starts)
 
 
 def _open(path: Path) -> h5py.File:

@@ -40,8 +40,9 @@ def load(
 
     Its input is float, (batch, height, width, channels), prepared as `modelzoo.preprocess` does.
 
-    include_top: True gives (batch, classes). False gives the last feature map, (batch, height / 32,
-        width / 32, channels), or (batch, channels) with `pooling` "avg" or "max".
+    include_top: True gives (batch, classes), or what a detector says of each cell. False gives the last
+        feature map, (batch, height / 32, width / 32, channels), or (batch, channels) with `pooling`
+        "avg" or "max".
     weights: "pretrained"; None, random, for training from scratch; "synthetic", the deterministic
         rule of modelzoo.synthetic, for tests; or a path to one of our files or to the upstream's own.
     classes: another number than the entry's gives a new, randomly initialised head on the same backbone.

@@ -21,7 +21,9 @@ from modelzoo.registry import Entry
 
 GOLDENS = Path(__file__).parent / "goldens"
 ODD_SIZE = (97, 131)  # height, width of the second input: odd sides find wrong padding
-ODD_SIZES = {"vgg": (257, 289)}  # for families that cannot take the above
+ODD_SIZES = {"vgg": (257, 289), "yolo": (224, 320)}  # for families that cannot take the above
+NATIVE_SIZES = {"yolo": (416, 416)}  # where the entry's own would make the golden large
+FIXED_SIZE = ("yolo",)  # families whose graph depends on the pictures' size
 SAMPLES = 1024
 LIMIT = 2e-6  # of the relative L2 error, for float32; gluon2TF promised 1e-5
 LIMITS = {
@@ -32,6 +34,7 @@ ORIGINALS = {
     "tencent": "tencent-ml-images models/resnet.py, TF 2.21",
     "gluon": "gluoncv 0.10.5 on mxnet 1.9.1",
     "slim": "research/slim nets, tf_slim 1.1, TF 2.21",
+    "darknet": "readNetFromDarknet, OpenCV 4.10",
 }
 PROVEN_ELSEWHERE = ("keras", "modelzoo")  # tests/test_keras_applications.py runs Keras' own; ours has none
 MAPS = ("C2", "C3", "C4", "C5")
@@ -40,7 +43,8 @@ HEADER = f"{'model':<36} {'original program':<44} {'std':>7} {'logits':>8} {'C2.
 
 def inputs(entry: Entry) -> dict[str, tuple[int, int]]:
     """Height and width of the two noise pictures by name: the entry's own size, and an odd one."""
-    sizes = (entry.graph.input_shape[:2], ODD_SIZES.get(entry.graph.family, ODD_SIZE))
+    family = entry.graph.family
+    sizes = (NATIVE_SIZES.get(family, entry.graph.input_shape[:2]), ODD_SIZES.get(family, ODD_SIZE))
     return {f"noise_{height}x{width}": (height, width) for height, width in sizes}
 
 
@@ -97,23 +101,32 @@ def outputs(entry: Entry, weights="synthetic") -> dict[str, np.ndarray]:
     """Logits and feature maps of our network, {"input/map": array}, each input run once."""
     import keras
 
+    fixed = entry.graph.family in FIXED_SIZE
+    every = None if fixed else _every_map(entry, weights, (None, None))
+    results = {}
+    for name, size in inputs(entry).items():
+        model = _every_map(entry, weights, size) if fixed else every
+        for map_name, array in model(synthetic.images(*size), training=False).items():
+            results[f"{name}/{map_name}"] = keras.ops.convert_to_numpy(array)
+    return results
+
+
+def _every_map(entry: Entry, weights, size: tuple[int | None, int | None]):
+    """The model from pictures of this size to all feature maps and the logits."""
+    import keras
+
     from modelzoo import architectures
     from modelzoo import weights as weight_files
 
     graph = entry.graph
     network = architectures.build(
-        graph.family, graph.variant, input_shape=(None, None, 3), classes=graph.classes, initialise=False
+        graph.family, graph.variant, input_shape=(*size, 3), classes=graph.classes, initialise=False
     )
     if weights == "synthetic":
         weight_files.assign_synthetic(network.model())
     else:
         weight_files.assign(network.model(), weights)
-    every = keras.Model(network.images, network.maps | {"logits": network.output})
-    results = {}
-    for name, size in inputs(entry).items():
-        for map_name, array in every(synthetic.images(*size), training=False).items():
-            results[f"{name}/{map_name}"] = keras.ops.convert_to_numpy(array)
-    return results
+    return keras.Model(network.images, network.maps | {"logits": network.output})
 
 
 def relative(ours: np.ndarray, original: np.ndarray) -> float:

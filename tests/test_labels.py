@@ -17,8 +17,8 @@ BUILDER = ROOT / "scripts" / "labels" / "build.py"
 FACTS = Path(__file__).parents[2] / "shared" / "facts"
 NOUNS = Path("/usr/share/wordnet/data.noun")
 
-SIZES = {"imagenet": 1000, "imagenet_background": 1001, "mlimages": 11166, "cifar10": 10}
-TABLES = ("imagenet.tsv", "mlimages.tsv", "cifar10.tsv")
+SIZES = {"imagenet": 1000, "imagenet_background": 1001, "mlimages": 11166, "cifar10": 10, "coco": 80}
+TABLES = ("imagenet.tsv", "mlimages.tsv", "cifar10.tsv", "coco.tsv")
 
 
 @pytest.mark.parametrize("name", labels.NAMES)
@@ -73,7 +73,18 @@ def test_cifar10_is_in_the_order_of_the_data_set() -> None:
     assert labels.read("cifar10") == tuple(labels.Label(word, word) for word in words)
 
 
-@pytest.mark.parametrize("name", ["imagenet", "imagenet_background", "cifar10"])
+def test_coco_has_darknets_order_and_spelling() -> None:
+    names = [label.name for label in labels.read("coco")]
+    assert (names[0], names[3], names[16], names[62], names[79]) == (
+        "person",
+        "motorbike",
+        "dog",
+        "tvmonitor",
+        "toothbrush",
+    )
+
+
+@pytest.mark.parametrize("name", ["imagenet", "imagenet_background", "cifar10", "coco"])
 def test_only_mlimages_has_a_hierarchy(name: str) -> None:
     assert {label.parent for label in labels.read(name)} == {None}
 
@@ -113,7 +124,7 @@ def test_an_unknown_set_is_answered_with_the_known_ones() -> None:
     with pytest.raises(LabelsError) as caught:
         labels.read("imagnet")
     assert str(caught.value) == (
-        "There is no label set 'imagnet'; there are imagenet, imagenet_background, mlimages, cifar10."
+        "There is no label set 'imagnet'; there are imagenet, imagenet_background, mlimages, cifar10, coco."
     )
 
 

@@ -33,5 +33,9 @@ def test_every_golden_belongs_to_an_entry():
 def test_the_goldens_logits_depend_on_the_picture(entry):
     """Else any network with the same last bias would pass."""
     golden = parity.read_golden(entry.key)
-    first, second = (golden[f"{name}/logits"] for name in parity.inputs(entry))
+    first, second = (golden[f"{name}/logits"][0] for name in parity.inputs(entry))
+    if (
+        entry.task == "detection"
+    ):  # the middle cells of the grids, far from what the padding does at their edges
+        first, second = (grid[len(grid) // 2, grid.shape[1] // 2] for grid in (first, second))
     assert parity.relative(second, first) > 0.05

@@ -527,7 +527,7 @@ def test_a_format_recognises_its_own_files_and_no_others(format, safetensors, pa
 
 
 def test_the_readers_are_named_as_in_the_registry():
-    assert set(READERS) == {"tensorflow", "mxnet", "safetensors"}
+    assert set(READERS) == {"tensorflow", "mxnet", "safetensors", "keras_h5", "darknet"}
 
 
 # Archives

@@ -131,6 +131,7 @@ def test_a_malformed_entry_is_refused_with_its_name_and_the_field(name):
         ("mean", [0.5], "mean: expected tuple"),
         ("kernel", "nearest", "kernel: expected Literal"),
         ("channels", "GBR", "channels: expected Literal"),
+        ("border", 127.5, "border is 127.5; wanted null beside a shorter_side"),
     ],
 )
 def test_a_malformed_recipe_is_refused_with_its_name_and_the_field(field, value, message):

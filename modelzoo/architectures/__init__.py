@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
-FAMILIES = ("inception", "inception_resnet", "keras_applications", "mobilenet", "nasnet", "resnet", "vgg")
+FAMILIES = (
+    "inception",
+    "inception_resnet",
+    "keras_applications",
+    "mobilenet",
+    "nasnet",
+    "resnet",
+    "vgg",
+    "yolo",
+)
 POOLINGS = (None, "avg", "max")
 FINEST_FEATURE = 2  # features=True starts at C2, stride 4: finer maps are rarely wanted and large
 
@@ -67,10 +76,11 @@ def build(
     """The network for float images of shape (batch, *input_shape).
 
     With `classes` its output is (batch, classes): the layer `pool`, the linear layer `logits`, and
-    `probabilities` after it if there is a `classifier_activation`. Without, it is the last feature map,
-    (batch, height, width, channels), or (batch, channels) with `pooling` "avg" or "max".
+    `probabilities` after it if there is a `classifier_activation`; or, of a family that detects, what its
+    `detector` says. Without, it is the last feature map, (batch, height, width, channels), or
+    (batch, channels) with `pooling` "avg" or "max".
 
-    With `initialise=False` all weights are zeros, ready to be loaded; but the head's are random if
+    With `initialise=False` all weights are zeros, ready to be loaded; but the last layer's are random if
     `initialise_head`. Raises ValueError for an unknown family, variant or pooling.
     """
     import keras
@@ -87,9 +97,14 @@ def build(
     images = keras.Input(input_shape, name="images")
     maps = module.backbone(nn, images, variant)
     x = maps[max(maps)]
-    if classes is not None:
+    last = replace(nn, initialise=initialise or initialise_head)
+    if classes is not None and hasattr(module, "detector"):
+        if classifier_activation is not None:
+            raise ValueError(f"Family {family!r} detects: its output has no one activation.")
+        x = module.detector(nn, last, maps, variant, classes)
+    elif classes is not None:
         x = getattr(module, "top", _average_pool)(nn, x, variant)
-        x = replace(nn, initialise=initialise or initialise_head).dense(x, classes, name="logits")
+        x = last.dense(x, classes, name="logits")
         if classifier_activation is not None:
             x = nn.activation(x, classifier_activation, name="probabilities")
     elif pooling is not None:

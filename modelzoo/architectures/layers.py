@@ -92,6 +92,10 @@ class Layers:
         """max(x, 0), or min(max(x, 0), limit): a limit of 6 makes ReLU6."""
         return keras.layers.ReLU(limit, dtype=self.dtype, name=name)(x)
 
+    def leaky_relu(self, x, slope: float, *, name: str):
+        """x where it is positive, and slope * x below zero."""
+        return keras.layers.LeakyReLU(slope, dtype=self.dtype, name=name)(x)
+
     def add(self, branches: Sequence[Any], *, name: str):
         return keras.layers.Add(dtype=self.dtype, name=name)(branches)
 
@@ -102,6 +106,14 @@ class Layers:
     def concat(self, branches: Sequence[Any], *, name: str):
         """The branches one after the other along the channels."""
         return keras.layers.Concatenate(axis=-1, dtype=self.dtype, name=name)(branches)
+
+    def reshape(self, x, shape: tuple[int, ...], *, name: str):
+        """The same numbers in the same order; `shape` is without the batch."""
+        return keras.layers.Reshape(shape, dtype=self.dtype, name=name)(x)
+
+    def permute(self, x, axes: tuple[int, ...], *, name: str):
+        """The axes in this order, counted from 1: the batch stays first."""
+        return keras.layers.Permute(axes, dtype=self.dtype, name=name)(x)
 
     def max_pool(self, x, size: int, *, stride: int, name: str, padding: str = SYMMETRIC):
         """A max pooling; symmetric padding is with zeros, so its input must come from a ReLU."""

@@ -47,7 +47,7 @@ def convert(
     with _recognised(entry, path) as (source, unpacked):
         family = import_module(f"modelzoo.conversion.{source.converter}")
         checked = _verify(entry, source, path, unpacked, official)
-        with readers.READERS[source.format](unpacked) as tensors:
+        with _open(entry, source, family, unpacked) as tensors:
             shapes = weight_shapes(entry)
             pairs = _pairs(entry, family, shapes, tensors, head)
             receipt = {
@@ -91,6 +91,14 @@ def _recognised(entry: Entry, path: Path) -> Iterator[tuple[Source, Path]]:
                 return
     formats = " or ".join(source.format for source in entry.sources)
     raise ConversionError(f"There is no {formats} file, which {entry.key} is converted from, at {path}.")
+
+
+def _open(entry: Entry, source: Source, family, path: Path) -> readers.Tensors:
+    """The file's tensors; a format without names needs the family's plan of what follows what."""
+    reader = readers.READERS[source.format]
+    if not hasattr(family, "plan"):
+        return reader(path)
+    return reader(path, family.plan(entry.graph.variant), family.NUMBERS_IN)
 
 
 def _pairs(entry: Entry, family, shapes: dict[str, tuple[int, ...]], tensors, head: bool) -> dict[str, str]:

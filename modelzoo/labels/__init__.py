@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from modelzoo.errors import LabelsError
 
-NAMES: tuple[str, ...] = ("imagenet", "imagenet_background", "mlimages", "cifar10")
+NAMES: tuple[str, ...] = ("imagenet", "imagenet_background", "mlimages", "cifar10", "coco")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 NOUNS = Path("/usr/share/wordnet/data.noun")  # where Debian's package wordnet-base puts it
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+# pjreddie/darknet, data/coco.names: the 80 classes of COCO's detection task, with Darknet's spelling
+COCO = """
+    person, bicycle, car, motorbike, aeroplane, bus, train, truck, boat, traffic light, fire hydrant,
+    stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe,
+    backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite,
+    baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle, wine glass, cup, fork,
+    knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake,
+    chair, sofa, pottedplant, bed, diningtable, toilet, tvmonitor, laptop, mouse, remote, keyboard,
+    cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear,
+    hair drier, toothbrush
+"""
 
 MARKER = re.compile(r"\([a-z]+\)$")  # "(a)", "(p)", "(ip)": where an adjective may stand
 
@@ -52,6 +63,7 @@ def build(wordnet: Path, facts: Path) -> dict[str, str]:
         "imagenet.tsv": table(("id", "name"), ((wnid, names[wnid]) for wnid in imagenet)),
         "mlimages.tsv": table(("id", "name", "parent"), ((w, names[w], parent) for w, parent in mlimages)),
         "cifar10.tsv": table(("id", "name"), ((word, word) for word in CIFAR10)),
+        "coco.tsv": table(("id", "name"), ((name, name) for name in " ".join(COCO.split()).split(", "))),
     }
 
 

@@ -11,6 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
+import darknet
 import gluon
 import keras_applications
 import slim
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 FACTS = ROOT.parent / "shared" / "facts" / "upstream.json"
 TARGET = ROOT / "modelzoo" / "registry.json"
 BUNDLED = "resnet9_cifar10.modelzoo"
-UPSTREAMS = (gluon, keras_applications, slim, tencent)
+UPSTREAMS = (darknet, gluon, keras_applications, slim, tencent)
 
 
 def main() -> None:

@@ -46,6 +46,12 @@ PICTURES = {
     "keras_torch": KERAS_EXAMPLES | {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},
     "keras_tf": KERAS_EXAMPLES | {"mean": HALVES, "std": HALVES},
     "keras_raw": KERAS_EXAMPLES | {"white": 255, "mean": NO_MEAN, "std": NO_STD},
+    "darknet": {  # src/image.c, letterbox_image
+        "kernel": "darknet_linear",
+        "border": 127.5,
+        "mean": NO_MEAN,
+        "std": NO_STD,
+    },
     "cifar": {
         "shorter_side": 32,
         "kernel": "pillow_bicubic",
