@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from modelzoo.preprocessing import preprocess
     from modelzoo.registry import info, list_models
+    from modelzoo.verification import Check, verify
     from modelzoo.zoo import add, load, weights_file
 
 _HOMES = {
@@ -47,12 +48,14 @@ _HOMES = {
     ),
     "preprocessing": ("preprocess",),
     "registry": ("info", "list_models"),
+    "verification": ("Check", "verify"),
     "zoo": ("add", "load", "weights_file"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
 __all__ = [
+    "Check",
     "Classifier",
     "ConversionError",
     "Detection",
@@ -74,6 +77,7 @@ __all__ = [
     "list_models",
     "load",
     "preprocess",
+    "verify",
     "weights_file",
 ]
 

@@ -20,6 +20,7 @@ from modelzoo.errors import ModelZooError, PictureError
 BAR = 24  # characters of a probability of 1
 EIGHTHS = " ▏▎▍▌▋▊▉"
 PICTURE_ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+VERDICTS = {True: "passed", False: "FAILED", None: "not run"}
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 
 
@@ -68,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-o", "--output", type=Path, help="the copy; default: PICTURE.boxes.jpg here")
     command.add_argument("--threshold", type=_fraction, default=0.5, metavar="SCORE", help="default: 0.5")
     command.add_argument("--size", type=_positive, metavar="N", help="of the square that the network sees")
+
+    command = _command(commands, "verify", _verify, "checks models against their originals and known answers")
+    command.add_argument("names", nargs="+")
+    command.add_argument("--pictures", type=Path, metavar="FOLDER", help="may hold the answers' pictures")
 
     command = _command(
         commands, "download", _download, "fetches (and converts) a model's weights into the cache"
@@ -238,6 +243,25 @@ def _copies(paths: Sequence[Path | str], options) -> list[Path | None]:
     if options.output.exists() and options.output.samefile(paths[0]):
         raise ValueError(f"{options.output} is the picture itself; give the copy another name.")
     return [options.output]
+
+
+def _verify(options) -> int:
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow's plain kernels round less
+    entries = [registry.info(name) for name in options.names]
+    _import_keras()
+    from modelzoo import verification
+
+    failed = False
+    for entry in entries:
+        if not options.json:
+            print(entry.key)
+        for check in verification.verify(entry.key, pictures=options.pictures):
+            failed |= check.passed is False
+            if options.json:
+                _print_json({"model": entry.key, **dataclasses.asdict(check)}, indent=None)
+            else:
+                print(f"  {VERDICTS[check.passed]:<7}  {check.name}: {check.detail}", flush=True)
+    return _fail("A check failed.") if failed else 0
 
 
 def _download(options) -> int:

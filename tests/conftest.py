@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow's plain kernels round less
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -56,3 +57,21 @@ def resnet18_file(tmp_path_factory) -> Path:
         {"model": "resnet18_v1b.gluon"},
     )
     return path
+
+
+PARITY_TABLE: list[str] = []  # rows, for the end of pytest's output
+
+
+@pytest.fixture(scope="session")
+def parity_table() -> list[str]:
+    """What is appended here is printed at the end: a row for each model that was compared."""
+    return PARITY_TABLE
+
+
+def pytest_terminal_summary(terminalreporter):
+    if PARITY_TABLE:
+        from tests.parity import HEADER
+
+        terminalreporter.section("parity")
+        for line in (HEADER, *PARITY_TABLE):
+            terminalreporter.write_line(line)

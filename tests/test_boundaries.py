@@ -14,9 +14,12 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "modelzoo"
 HEAVY = {"tensorflow", "keras", "h5py", "PIL", "numpy", "requests", "tqdm"}
 ALLOWED = {  # modelzoo's own modules that a module may import; errors, files and itself always
-    "__init__": {"classification", "detection", "preprocessing", "registry", "zoo"},
+    "__init__": {"classification", "detection", "preprocessing", "registry", "verification", "zoo"},
     "__main__": {"cli"},
-    "cli": {"classification", "conversion", "detection", "download", "registry", "zoo"},
+    "cli": {"classification", "conversion", "detection", "download", "registry", "verification", "zoo"},
+    "verification": {"download", "parity", "preprocessing", "registry", "zoo"},
+    "parity": {"architectures", "keras_originals", "registry", "synthetic", "weights"},
+    "keras_originals": {"architectures", "conversion", "registry", "synthetic"},
     "zoo": {"architectures", "conversion", "download", "registry", "weights"},
     "classification": {"labels", "preprocessing", "registry", "zoo"},
     "detection": {"architectures", "labels", "preprocessing", "registry", "zoo"},

@@ -11,14 +11,13 @@ import pytest
 from PIL import Image
 
 import modelzoo
-from modelzoo import architectures, conversion, synthetic, weights
+from modelzoo import architectures, conversion, keras_originals, parity, synthetic, weights
 from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD, VARIANTS
 from modelzoo.conversion import keras_applications, keras_mobilenets, pairing
 from modelzoo.conversion.readers import open_keras_h5
 from modelzoo.errors import ConversionError
-from tests import keras_originals
+from modelzoo.parity import LIMIT, relative
 from tests.conftest import SHARED
-from tests.parity import LIMIT, relative
 
 REAL_FILES = SHARED / "data" / "upstream_files"
 CLOTHING = SHARED / "data" / "clothing"
@@ -63,7 +62,7 @@ def ours(entry, top: bool = True) -> architectures.Network:
 
 def errors(entry, network, original) -> dict[str, float]:
     """The relative L2 errors of all maps and of the output, on one picture."""
-    picture = keras_originals.picture(entry, HEIGHT, WIDTH)
+    picture = parity.picture(entry, HEIGHT, WIDTH)
     theirs = keras_originals.maps(original, entry) | {"output": original.output}
     theirs = keras.Model(original.inputs[0], theirs)(picture, training=False)
     mine = keras.Model(network.images, network.maps | {"output": network.output})(picture, training=False)

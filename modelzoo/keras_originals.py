@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from modelzoo import synthetic
-from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD, VARIANTS
 from modelzoo.registry import Entry
 
-RAW = 255  # the white of pictures that the network itself normalises
+if TYPE_CHECKING:
+    import keras
+
+FAMILY = "keras_applications"
+
+
+def has(entry: Entry) -> bool:
+    """Whether the entry's original is a network of keras.applications."""
+    return entry.graph.family == FAMILY
+
+
+def of_one_size(entry: Entry) -> bool:
+    """Whether such a network is drawn anew for every size of pictures."""
+    return has(entry) and _facts(entry).fixed_size
+
+
+def outputs(entry: Entry, pictures: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Logits and feature maps of Keras' network with the synthetic weights, {"picture/map": array}."""
+    import keras
+
+    from modelzoo import conversion
+
+    shapes = conversion.weight_shapes(entry)
+    results = {}
+    for name, array in pictures.items():
+        model = original(entry, *array.shape[1:3])
+        fill(model, entry, shapes)
+        every = keras.Model(model.inputs[0], maps(model, entry) | {"logits": model.output})
+        for map_name, value in every(array, training=False).items():
+            results[f"{name}/{map_name}"] = keras.ops.convert_to_numpy(value)
+    return results
 
 
 def original(entry: Entry, height: int, width: int, **options) -> keras.Model:
     """Keras' network for these pictures, up to the logits, in a thread of its own: its names count from 0."""
-    facts = VARIANTS[entry.graph.variant]
+    import keras
+
+    facts = _facts(entry)
     arguments = {"weights": None, "classifier_activation": None} | facts.options | options
     with ThreadPoolExecutor(max_workers=1) as executor:
         function = getattr(keras.applications, facts.model)
@@ -30,8 +61,10 @@ def variables(model: keras.Model) -> dict[str, Any]:
     return {f"{layer.name}/{weight.name}": weight for layer in model.layers for weight in layer.weights}
 
 
-def fill(model: keras.Model, entry: Entry, shapes: dict[str, tuple[int, ...]]) -> None:
+def fill(model: keras.Model, entry: Entry, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Gives the original our synthetic weights of these shapes, through the inverse of the conversion."""
+    from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD
+
     family = import_module(f"modelzoo.conversion.{entry.sources[0].converter}")
     theirs = variables(model)
     name_of = family.naming(entry.graph.variant, list(theirs))
@@ -42,16 +75,17 @@ def fill(model: keras.Model, entry: Entry, shapes: dict[str, tuple[int, ...]]) -
             theirs[f"normalization/{kind}"].assign(values)
             model.get_layer("normalization").finalize_state()
     left = [name for name in theirs if not family.IGNORED.fullmatch(name)]
-    assert not left, f"not filled: {left}"
-
-
-def picture(entry: Entry, height: int, width: int) -> np.ndarray:
-    """Noise in the range of the entry's pictures: around 0, or among the levels up to 255."""
-    noise = synthetic.images(height, width)
-    return 128 + 64 * noise if entry.pictures.white == RAW and entry.pictures.mean == (0, 0, 0) else noise
+    if left:
+        raise AssertionError(f"{entry.key}: Keras' network has weights that ours has not: {left}")
 
 
 def maps(model: keras.Model, entry: Entry) -> dict[str, Any]:
     """The original's own tensors of our feature maps."""
     operations = {operation.name: operation for operation in model.operations}
-    return {name: operations[layer].output for name, layer in VARIANTS[entry.graph.variant].maps.items()}
+    return {name: operations[layer].output for name, layer in _facts(entry).maps.items()}
+
+
+def _facts(entry: Entry):
+    from modelzoo.architectures.keras_applications import VARIANTS
+
+    return VARIANTS[entry.graph.variant]
