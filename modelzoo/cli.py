@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from modelzoo import zoo
+
     parser = argparse.ArgumentParser(
         prog="modelzoo",
         description="Pretrained image networks as Keras models: list, load, classify, convert.",
@@ -51,7 +53,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("pattern", nargs="?", default="*", help='a shell pattern, like "resnet50*"')
     command.add_argument("--tag", help="who trained it: gluon, tencent, modelzoo ...")
     command.add_argument("--labels", help="the label set: imagenet, mlimages, cifar10 ...")
-    command.add_argument("--max-parameters", type=int, metavar="N")
+    command.add_argument("--licence", metavar="SPDX", help='the weights\' licence, or "unknown"')
+    command.add_argument("--max-parameters", type=_count, metavar="N", help="a number, or 25M")
+    command.add_argument("--min-top1", type=float, metavar="PERCENT", help="published top-1 accuracy")
+    command.add_argument("--max-size", type=_positive, metavar="PIXELS", help="side of the input")
+    places = [where.replace(" ", "-") for where in zoo.WHEREABOUTS]
+    command.add_argument("--from", dest="whereabouts", choices=places, help="where the weights come from")
+    command.add_argument("--sort", choices=tuple(registry.SORTS), default="name", help="default: name")
 
     command = _command(commands, "info", _info, "all that is known of one model")
     command.add_argument("name")
@@ -103,6 +111,12 @@ def _command(commands, name: str, run, help_: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _count(text: str) -> int:
+    """A number, maybe in thousands or millions."""
+    factor = {"K": 10**3, "M": 10**6}.get(text[-1:].upper(), 1)
+    return round(float(text[:-1] if factor > 1 else text) * factor)
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -135,13 +149,20 @@ def _list(options) -> int:
     from modelzoo import zoo
 
     keys = registry.list_models(
-        options.pattern, tag=options.tag, labels=options.labels, max_parameters=options.max_parameters
+        options.pattern,
+        tag=options.tag,
+        labels=options.labels,
+        licence=options.licence,
+        max_parameters=options.max_parameters,
+        min_top1=options.min_top1,
+        max_size=options.max_size,
+        sort=options.sort,
     )
-    entries = [registry.info(key) for key in keys]
+    found = [(registry.info(key), zoo.whereabouts(registry.info(key))) for key in keys]
+    if options.whereabouts:
+        found = [pair for pair in found if pair[1].replace(" ", "-") == options.whereabouts]
     if options.json:
-        _print_json(
-            [dataclasses.asdict(entry) | {"whereabouts": zoo.whereabouts(entry)} for entry in entries]
-        )
+        _print_json([dataclasses.asdict(entry) | {"whereabouts": where} for entry, where in found])
         return 0
     rows = [
         (
@@ -150,11 +171,13 @@ def _list(options) -> int:
             "x".join(map(str, entry.graph.input_shape[:2])),
             entry.labels,
             _percent(entry.metric("top1")),
-            zoo.whereabouts(entry),
+            entry.licences.weights or registry.UNKNOWN,
+            where,
         )
-        for entry in entries
+        for entry, where in found
     ]
-    _print_table(("model", "parameters", "input", "labels", "top-1", "weights"), rows, right={1, 2, 4})
+    header = ("model", "parameters", "input", "labels", "top-1", "licence", "weights")
+    _print_table(header, rows, right={1, 2, 4})
     return 0 if rows else _fail("No model fits; `modelzoo list` shows all.")
 
 

@@ -38,7 +38,7 @@ def outputs(entry: Entry, pictures: Mapping[str, np.ndarray]) -> dict[str, np.nd
     results = {}
     for name, array in pictures.items():
         model = original(entry, *array.shape[1:3])
-        fill(model, entry, shapes)
+        fill(model, entry, shapes, official=False)
         every = keras.Model(model.inputs[0], maps(model, entry) | {"logits": model.output})
         for map_name, value in every(array, training=False).items():
             results[f"{name}/{map_name}"] = keras.ops.convert_to_numpy(value)
@@ -61,8 +61,14 @@ def variables(model: keras.Model) -> dict[str, Any]:
     return {f"{layer.name}/{weight.name}": weight for layer in model.layers for weight in layer.weights}
 
 
-def fill(model: keras.Model, entry: Entry, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Gives the original our synthetic weights of these shapes, through the inverse of the conversion."""
+def fill(
+    model: keras.Model, entry: Entry, shapes: Mapping[str, tuple[int, ...]], *, official: bool = True
+) -> None:
+    """Gives the original our synthetic weights of these shapes, through the inverse of the conversion.
+
+    If `official`, EfficientNet's normalisation gets the numbers of the official files, with the deviation in
+    place of the variance, for which Keras makes up when it loads such a file; else the right ones.
+    """
     from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD
 
     family = import_module(f"modelzoo.conversion.{entry.sources[0].converter}")
@@ -70,7 +76,8 @@ def fill(model: keras.Model, entry: Entry, shapes: Mapping[str, tuple[int, ...]]
     name_of = family.naming(entry.graph.variant, list(theirs))
     for path, shape in shapes.items():
         theirs.pop(name_of(path)).assign(family.to_upstream(path, synthetic.array(path, shape)))
-    for kind, values in (("mean", IMAGENET_MEAN), ("variance", IMAGENET_STD)):  # as in the official files
+    variance = IMAGENET_STD if official else [std**2 for std in IMAGENET_STD]
+    for kind, values in (("mean", IMAGENET_MEAN), ("variance", variance)):
         if f"normalization/{kind}" in theirs:
             theirs[f"normalization/{kind}"].assign(values)
             model.get_layer("normalization").finalize_state()

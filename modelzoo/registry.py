@@ -11,7 +11,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from importlib import resources
@@ -169,6 +169,15 @@ class Registry:
         )
 
 
+UNKNOWN = "unknown"  # for what the publisher does not state
+SORTS: dict[str, Callable[[Entry], Any]] = {
+    "name": lambda entry: entry.name,
+    "parameters": lambda entry: entry.parameters,
+    "size": lambda entry: entry.graph.input_shape[0],
+    "top1": lambda entry: -(entry.metric("top1") or -1),
+}
+
+
 @cache
 def packaged() -> Registry:
     """The registry that comes with the package."""
@@ -185,17 +194,33 @@ def list_models(
     *,
     tag: str | None = None,
     labels: str | None = None,
+    licence: str | None = None,
     max_parameters: int | None = None,
+    min_top1: float | None = None,
+    max_size: int | None = None,
+    sort: str = "name",
 ) -> list[str]:
-    """The keys of the models that fit, sorted; `pattern` is a shell pattern on the name or the key."""
-    return sorted(
-        key
-        for key, entry in packaged().entries.items()
-        if (fnmatch.fnmatchcase(entry.name, pattern) or fnmatch.fnmatchcase(key, pattern))
+    """The keys of the models that fit; `pattern` is a shell pattern on the name or the key.
+
+    `licence` is the weights' SPDX identifier, or "unknown"; `min_top1` in percent, as published, and what
+    is unknown does not fit; `max_size` is the input's side in pixels. Sorted by "name", or by "parameters"
+    or "size", the smallest first, or by "top1", the best first and the unknown last. Raises ValueError for
+    another `sort`.
+    """
+    if sort not in SORTS:
+        raise ValueError(f"sort must be one of {', '.join(SORTS)}, not {sort!r}.")
+    found = [
+        entry
+        for entry in packaged().entries.values()
+        if (fnmatch.fnmatchcase(entry.name, pattern) or fnmatch.fnmatchcase(entry.key, pattern))
         and tag in (None, entry.tag)
         and labels in (None, entry.labels)
+        and licence in (None, entry.licences.weights or UNKNOWN)
         and (max_parameters is None or entry.parameters <= max_parameters)
-    )
+        and (min_top1 is None or (entry.metric("top1") or -1) >= min_top1)
+        and (max_size is None or entry.graph.input_shape[0] <= max_size)
+    ]
+    return [entry.key for entry in sorted(found, key=lambda entry: (SORTS[sort](entry), entry.key))]
 
 
 def parse(text: str) -> Registry:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FROM_ENTRY = "entry"
 SYNTHETIC = "synthetic"
 PRETRAINED = "pretrained"
+WHEREABOUTS = ("bundled", "cached", "hosted", "converts from upstream", "file needed", "none published")
 
 
 def load(
@@ -147,14 +148,16 @@ def cached_path(entry: Entry) -> Path:
 
 
 def whereabouts(entry: Entry) -> str:
-    """Where `load` would take pretrained weights from, found without any network or heavy import."""
+    """Where `load` would take pretrained weights from: one of WHEREABOUTS, found without any network."""
     if _bundled_path(entry).is_file():
         return "bundled"
     if cached_path(entry).is_file():
         return "cached"
     if entry.weights:
         return "hosted"
-    return "converts from upstream" if entry.sources else "none published"
+    if any(source.urls for source in entry.sources):
+        return "converts from upstream"
+    return "file needed" if entry.sources else "none published"
 
 
 def _check_arguments(include_top, weights, pooling, classes, input_shape, features) -> None:

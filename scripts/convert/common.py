@@ -67,7 +67,7 @@ def _prove(entry: Entry, folder: Path, checkpoint_name, command, arguments) -> N
     parity.write_golden(entry, original)
     if entry.sources:
         for written in sorted(folder.glob("checkpoint*.params")) or [checkpoint]:
-            _check_round_trip(entry, written, folder / "converted.h5")
+            check_round_trip(entry, written, folder / "converted.h5")
     print(row(entry, parity.compare(entry, parity.original(entry))), flush=True)
 
 
@@ -82,7 +82,7 @@ def _upstream_arrays(entry: Entry) -> dict[str, np.ndarray]:
     }
 
 
-def _check_round_trip(entry: Entry, checkpoint: Path, target: Path) -> None:
+def check_round_trip(entry: Entry, checkpoint: Path, target: Path) -> None:
     """The original's own checkpoint must convert to the very arrays that were poured in."""
     conversion.convert(entry, checkpoint, target)
     for path, array in weights.read(target):
