@@ -1,4 +1,6 @@
-"""Every network of the registry builds: with and without top, as feature maps, and at another size."""
+"""Every network of the registry builds, under its public layer names: with and without top, as feature maps,
+and at another size.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import pytest
 
 import modelzoo
 from modelzoo import architectures, weights
+from tests.conftest import ROOT
 
 LOADED = (
     6_000_000  # parameters; larger networks are built once, at the other size, and share that for all forms
@@ -37,6 +40,8 @@ def check(entry, model: keras.Model, backbone: keras.Model, maps: dict) -> None:
     assert model.count_params() == entry.parameters
     if entry.task == "classification":
         assert model.output_shape == (None, entry.graph.classes)
+    names = ROOT / "tests" / "goldens" / "layer_names" / f"{entry.graph.family}.{entry.graph.variant}.txt"
+    assert [layer.name for layer in model.layers if layer.weights] == names.read_text().split()
     everything, without_top = weights.shapes(model), weights.shapes(backbone)
     assert without_top.items() <= everything.items()
     assert weights.top(everything) == [path for path in everything if path not in without_top]
