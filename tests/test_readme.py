@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 README = (ROOT / "README.md").read_text("utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+(CONVERSION,) = (block for block in SHELL if block.startswith("modelzoo convert"))
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_the_conversion_commands_run(monkeypatch, tmp_path, cache):
     params = write_params(tmp_path / entry.sources[0].member, upstream_arrays(entry))
     with zipfile.ZipFile("resnet50_v1d-117a384e.zip", "w") as archive:
         archive.write(params, params.name)
-    convert, add = (shlex.split(line, comments=True)[1:] for line in SHELL[2].splitlines())
+    convert, add = (shlex.split(line, comments=True)[1:] for line in CONVERSION.splitlines())
     assert cli.main(convert) == 0
     assert np.array_equal(
         dict(weights.read(tmp_path / "resnet50_v1d.h5"))["logits/bias"],
@@ -58,11 +59,22 @@ def test_the_conversion_commands_run(monkeypatch, tmp_path, cache):
     assert not cache.exists()
 
 
-def test_the_table_of_models_is_todays():
-    sys.path.insert(0, str(ROOT / "scripts"))
-    import readme_table
+@pytest.fixture
+def docs(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import docs
 
-    assert readme_table.updated(README) == README, "run python scripts/readme_table.py"
+    return docs
+
+
+def test_the_tables_of_models_are_todays(docs):
+    assert docs.updated(README) == README, "run python scripts/docs.py"
+    assert docs.page() == docs.PAGE.read_text("utf-8"), "run python scripts/docs.py"
+
+
+def test_the_plot_shows_every_model_whose_accuracy_is_published(docs):
+    shown = re.findall(r'<g id="([a-z0-9_.]+\.[a-z]+)">', docs.PLOT.read_text("utf-8"))
+    assert sorted(shown) == sorted(entry.key for entry in docs.plotted())
 
 
 def test_the_shown_output_is_what_the_first_command_prints():
