@@ -41,6 +41,7 @@ MMDNN_2017 = {  # of the elephant the facts know no sizes: those that imagenet_t
     "mmdnn_elephant2017_tensorflow_vgg19": "TestKit.ZeroCenter(path, 224)",
     "mmdnn_elephant2017_tensorflow_resnet": "TestKit.Standard(path, 299)",
     "mmdnn_elephant2017_tensorflow_inception_v3": "TestKit.Standard(path, 299)",
+    "mmdnn_elephant2017_tensorflow_mobilenet": "TestKit.Standard(path, 224)",
     "mmdnn_elephant2017_keras_vgg19": "TestKit.ZeroCenter(path, 224, True)",
     "mmdnn_elephant2017_keras_inception_v3": "TestKit.Standard(path, 299)",
     "mmdnn_elephant2017_keras_xception": "TestKit.Standard(path, 299)",
