@@ -14,10 +14,13 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "modelzoo"
 HEAVY = {"tensorflow", "keras", "h5py", "PIL", "numpy", "requests", "tqdm"}
 ALLOWED = {  # modelzoo's own modules that a module may import; errors, files and itself always
-    "__init__": {"classification", "detection", "preprocessing", "registry", "zoo"},
+    "__init__": {"classification", "detection", "preprocessing", "pretrained", "registry", "zoo"},
     "__main__": {"cli"},
-    "cli": {"classification", "conversion", "detection", "download", "registry", "zoo"},
-    "zoo": {"architectures", "conversion", "download", "registry", "weights"},
+    "cli": {"cache", "classification", "conversion", "detection", "pretrained", "registry"},
+    "zoo": {"architectures", "conversion", "pretrained", "registry", "weights"},
+    "pretrained": {"cache", "conversion", "download", "mirror", "registry", "weights"},
+    "mirror": {"cache", "download"},
+    "cache": set(),
     "classification": {"labels", "preprocessing", "registry", "zoo"},
     "detection": {"architectures", "labels", "preprocessing", "registry", "zoo"},
     "preprocessing": {"registry"},
