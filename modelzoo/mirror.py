@@ -16,14 +16,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from modelzoo import cache, download
 from modelzoo.errors import DownloadError
@@ -60,15 +57,17 @@ def needs_network(address: str) -> bool:
     return address.lower().startswith(ON_THE_NETWORK)
 
 
-def join(base: str, name: str) -> str:
+def url(base: str, name: str) -> str:
     """The address of a file of the mirror."""
-    return f"{base.rstrip('/')}/{name}" if "://" in base else str(Path(base).expanduser() / name)
+    if "://" not in base:
+        base = Path(os.path.abspath(os.path.expanduser(base))).as_uri()
+    return f"{base.rstrip('/')}/{name}"
 
 
 def index(base: str) -> dict[tuple[str, bool], File]:
     """The mirror's files by model and whether with top; raises DownloadError if the index is unusable."""
     with cache.workroom() as folder:
-        fetch(join(base, INDEX), folder / INDEX)
+        download.fetch(url(base, INDEX), folder / INDEX)
         if (folder / INDEX).stat().st_size > MAX_INDEX_BYTES:
             raise DownloadError(f"its {INDEX} has more than {MAX_INDEX_BYTES} bytes")
         return parse((folder / INDEX).read_bytes())
@@ -96,23 +95,6 @@ def _file(model: str, top: bool, value: Mapping[str, Any]) -> File:
     if not (cache.SHA256.fullmatch(file.sha256) and type(file.bytes) is int and value["file"] == file.name):
         raise ValueError(f"{model} has another file name than its sha256 gives")
     return file
-
-
-def fetch(address: str, target: Path, *, sha256: str | None = None, size: int | None = None) -> list[str]:
-    """Fetches or copies a file to `target`, which appears only with the right content. As download.fetch."""
-    checksums = {"sha256": sha256} if sha256 else None
-    if needs_network(address):
-        return download.fetch(address, target, checksums=checksums, size=size)
-    source = Path(url2pathname(urlsplit(address).path)) if address.startswith("file://") else Path(address)
-    if not source.is_file():
-        raise DownloadError("there is no such file")
-    if size not in (None, source.stat().st_size):
-        raise DownloadError(f"wanted {size:,} bytes, it has {source.stat().st_size:,}")
-    with appearing(target) as temporary:
-        shutil.copyfile(source, temporary)
-        if sha256 and (found := digests(temporary, ("sha256",))["sha256"]) != sha256:
-            raise DownloadError(f"wanted sha256 {sha256}, got {found}")
-    return []
 
 
 def entry(path: Path, receipt: Mapping[str, Any], notop: Path | None = None) -> dict[str, Any]:

@@ -206,7 +206,9 @@ def _obtain(entry: Entry, top: bool) -> Path:
             try:
                 return take().path
             except (OSError, ConversionError, WeightsMismatch) as error:  # DownloadError, a full disk
-                tried.append(f"{address}: {error}")
+                tried.append(f"{download.without_password(address)}: {error}")
+        if path := _cached(entry, top):  # of another process, where locks do nothing
+            return path
     if offline():
         tried.append(f"{OFFLINE} is set, so that nothing is fetched")
     tried = [part.rstrip(".") for part in tried]
@@ -227,22 +229,23 @@ def _sources(entry: Entry, top: bool) -> Iterator[tuple[str, Callable[[], cache.
 
 
 def _from_mirror(entry: Entry, base: str, top: bool, source: str | None = None) -> cache.Held:
+    """`source` is what to call the mirror, if not by its address."""
     files = mirror.index(base)
     file = (None if top else files.get((entry.key, False))) or files.get((entry.key, True))
     if file is None:
         raise DownloadError(f"its {mirror.INDEX} does not have {entry.key}")
-    address = mirror.join(base, file.name)
-    with _downloaded(address, file.name) as path:
-        mirror.fetch(address, path, sha256=file.sha256, size=file.bytes)
+    url = mirror.url(base, file.name)
+    source = source or download.without_password(url)
+    with _downloaded(url, file.name) as path:
+        download.fetch(url, path, checksums={"sha256": file.sha256}, size=file.bytes)
         with _converting:
             check(entry, path, top=file.top)
-        trust = f"sha256 in the {mirror.INDEX} of {source or base}"
-        return cache.keep(path, entry.key, top=file.top, source=source or address, trust=trust)
+        return cache.keep(path, entry.key, top=file.top, source=source, trust=f"sha256 in the {mirror.INDEX}")
 
 
 def _from_host(entry: Entry, file: HostedFile) -> cache.Held:
     with _downloaded(file.url, f"{entry.key}.h5") as path:
-        mirror.fetch(file.url, path, sha256=file.sha256, size=file.bytes)
+        download.fetch(file.url, path, checksums={"sha256": file.sha256}, size=file.bytes)
         return cache.keep(path, entry.key, source=file.url, trust="published sha256")
 
 

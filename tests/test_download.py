@@ -11,6 +11,7 @@ import pytest
 
 import modelzoo
 from modelzoo import download, registry, weights
+from modelzoo.download import web
 from modelzoo.errors import DownloadError, WeightsUnavailable
 from modelzoo.registry import HostedFile
 
@@ -94,7 +95,7 @@ def test_a_server_that_is_gone_is_no_connection(server, url, tmp_path):
 @pytest.fixture
 def hub(server, url, monkeypatch):
     """An address that, like the Hugging Face hub, states a checksum and redirects to another host."""
-    monkeypatch.setattr(download, "SECURE", "http")  # a server with a certificate would be much ado
+    monkeypatch.setattr(web, "SECURE", "http")  # a server with a certificate would be much ado
 
     def states(etag, file="/file"):
         storage = url.replace("127.0.0.1", "localhost")
@@ -125,7 +126,7 @@ def test_an_etag_that_is_no_sha256_proves_nothing(etag, hub, tmp_path):
 
 
 def test_a_checksum_that_came_over_http_proves_nothing(hub, monkeypatch, tmp_path):
-    monkeypatch.setattr(download, "SECURE", "https")
+    monkeypatch.setattr(web, "SECURE", "https")
     assert download.fetch(hub("0" * 64), tmp_path / "file.bin") == []
 
 
