@@ -3,6 +3,7 @@
     ROOT/weights/MODEL-0123456789abcdef.h5    a file; the digits begin its sha256
     ROOT/models/MODEL.json                    its pointer: whole sha256, bytes, source, why it is trusted
     ROOT/downloads/                           what is on its way
+    ROOT/fetched/                             other files, by their sha256
     ROOT/locks/                               who is fetching what
 
 A file without the head's weights has MODEL-notop in place of MODEL. A file and then its pointer appear by
@@ -12,6 +13,7 @@ put the same bytes in the same place: the lock only saves the second one the wor
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -23,9 +25,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
-from hashlib import sha256
 from pathlib import Path
 
+from modelzoo import download
 from modelzoo.errors import WeightsUnavailable
 from modelzoo.files import appearing, digests
 
@@ -72,7 +74,9 @@ class Held:
         return self.pointer_path.stat().st_mtime
 
     def has_its_size(self) -> bool:
-        return self.path.is_file() and self.path.stat().st_size == self.pointer.bytes
+        with suppress(OSError):
+            return self.path.stat().st_size == self.pointer.bytes
+        return False
 
     def has_its_sha256(self) -> bool:
         return self.has_its_size() and digests(self.path, ("sha256",))["sha256"] == self.pointer.sha256
@@ -126,21 +130,31 @@ def everything() -> Iterator[Held]:
                 yield Held(root, model, not hyphen, pointer)
 
 
-def keep(file: Path, model: str, *, top: bool = True, **facts: str | None) -> Held:
-    """Moves a file of the home to its place and points the model at it; `facts` go into the pointer."""
-    pointer = Pointer(
-        digests(file, ("sha256",))["sha256"], file.stat().st_size, since=date.today().isoformat(), **facts
-    )
-    held = Held(home(), model, top, pointer)
-    held.path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.replace(file, held.path)
-    except PermissionError:  # Windows, where another process has the same file open
-        if not held.has_its_sha256():
-            raise
+def place(model: str, sha256: str, top: bool = True) -> Path:
+    """Where the home keeps a file of this content. Without a pointer it is nobody's."""
+    return home() / "weights" / file_name(model, sha256, top)
+
+
+def point(model: str, sha256: str, *, top: bool = True, **facts: str | None) -> Held:
+    """Makes the file that is at its place the model's; `facts` go into the pointer."""
+    size = place(model, sha256, top).stat().st_size
+    held = Held(home(), model, top, Pointer(sha256, size, since=date.today().isoformat(), **facts))
     with appearing(held.pointer_path) as temporary:
-        temporary.write_text(json.dumps(asdict(pointer), indent=2) + "\n", "utf-8")
+        temporary.write_text(json.dumps(asdict(held.pointer), indent=2) + "\n", "utf-8")
     return held
+
+
+def keep(file: Path, model: str, **facts: str | None) -> Held:
+    """Moves a file of the home to its place and points the model at it."""
+    sha256 = digests(file, ("sha256",))["sha256"]
+    target = place(model, sha256)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.replace(file, target)
+    except PermissionError:  # Windows, where another process reads the file that is there
+        if digests(target, ("sha256",))["sha256"] != sha256:
+            raise
+    return point(model, sha256, **facts)
 
 
 def use(held: Held) -> None:
@@ -214,7 +228,18 @@ def workroom() -> Iterator[Path]:
 
 def download_folder(url: str) -> Path:
     """Where what comes from an address is collected: the same at every try, so that it can be resumed."""
-    return home() / "downloads" / sha256(url.encode()).hexdigest()[:NAMED_DIGITS]
+    return home() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:NAMED_DIGITS]
+
+
+def fetched(url: str, sha256: str) -> Path:
+    """A small file by its checksum, from one of the roots or else from the address."""
+    for root in roots():
+        path = root / "fetched" / sha256
+        if path.is_file() and digests(path, ("sha256",))["sha256"] == sha256:
+            return path
+    path = home() / "fetched" / sha256
+    download.fetch(url, path, checksums={"sha256": sha256})
+    return path
 
 
 def _stem(model: str, top: bool) -> str:

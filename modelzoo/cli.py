@@ -329,11 +329,11 @@ def _cache_path(options) -> int:
 
 
 def _held(names: Sequence[str]) -> list:
-    """What the cache holds of the models named, or of all."""
+    """The files that the cache holds of the models named, or of all."""
     from modelzoo import cache
 
     keys = {registry.info(name).key for name in names}
-    return [held for held in cache.everything() if held.model in keys or not names]
+    return [h for h in cache.everything() if (h.model in keys or not names) and h.path.is_file()]
 
 
 def _cache_list(options) -> int:
@@ -380,7 +380,8 @@ def _cache_remove(options) -> int:
 
     if not options.names:
         return _fail("Say which models to remove; `modelzoo cache list` shows what there is.")
-    for held in _held(options.names):
+    keys = {registry.info(name).key for name in options.names}
+    for held in [held for held in cache.everything() if held.model in keys]:
         cache.remove(held)
         _print_json({"removed": held.model}, None) if options.json else print(f"removed {held.model}")
     return 0

@@ -31,7 +31,6 @@ SEPARATOR = "|"  # in no address and in no path on Windows; spaces and colons ar
 INDEX = "index.json"
 FORMAT = 1
 MAX_INDEX_BYTES = 64 * 2**20  # an entry has about 500
-ON_THE_NETWORK = ("http://", "https://")
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,6 @@ class File:
 def bases() -> list[str]:
     """The mirrors of MODELZOO_MIRROR, in their order."""
     return [base.strip() for base in os.environ.get(BASES, "").split(SEPARATOR) if base.strip()]
-
-
-def needs_network(address: str) -> bool:
-    return address.lower().startswith(ON_THE_NETWORK)
 
 
 def url(base: str, name: str) -> str:

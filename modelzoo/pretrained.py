@@ -22,9 +22,7 @@ from modelzoo import cache, download, mirror, registry
 from modelzoo.errors import ConversionError, DownloadError, WeightsMismatch, WeightsUnavailable
 from modelzoo.registry import Entry, HostedFile, Source
 
-OFFLINE = "MODELZOO_OFFLINE"  # the variable: with any value but these no socket is opened
 PINNED = "pinned on first use"
-ONLINE_VALUES = ("", "0", "false", "no", "off")
 _converting = threading.Lock()  # one conversion at a time: each builds a network
 
 
@@ -172,22 +170,25 @@ def bundled_path(entry: Entry) -> Path:
     return Path(str(resources.files("modelzoo") / "bundled" / f"{entry.key}.h5"))
 
 
-def offline() -> bool:
-    return os.environ.get(OFFLINE, "").lower() not in ONLINE_VALUES
-
-
 def _cached(entry: Entry, top: bool, *, move_damaged: bool = False) -> Path | None:
     """The first sound file of the cache; what is damaged is passed by, or moved away."""
-    from modelzoo import weights
-
     for with_top in (True,) if top else (True, False):
         for held in cache.pointers(entry.key, with_top):
-            if held.has_its_size() and weights.is_ours(held.path):
+            if held.has_its_size() and _can_be_opened(held.path):
                 cache.use(held)
                 return held.path
             if move_damaged and held.path.is_file():
                 _set_aside(held)
     return None
+
+
+def _can_be_opened(path: Path) -> bool:
+    from modelzoo import weights
+
+    try:
+        return weights.is_ours(path)
+    except OSError:
+        return False
 
 
 def _set_aside(held: cache.Held) -> None:
@@ -201,7 +202,7 @@ def _obtain(entry: Entry, top: bool) -> Path:
             return path
         tried = [f"the cache {cache.home()} does not have them"]
         for address, take in _sources(entry, top):
-            if offline() and mirror.needs_network(address):
+            if download.offline() and download.needs_network(address):
                 continue
             try:
                 return take().path
@@ -209,8 +210,8 @@ def _obtain(entry: Entry, top: bool) -> Path:
                 tried.append(f"{download.without_password(address)}: {error}")
         if path := _cached(entry, top):  # of another process, where locks do nothing
             return path
-    if offline():
-        tried.append(f"{OFFLINE} is set, so that nothing is fetched")
+    if download.offline():
+        tried.append(f"{download.OFFLINE} is set, so that nothing is fetched")
     tried = [part.rstrip(".") for part in tried]
     raise WeightsUnavailable(
         f"The pretrained weights of {entry.key} cannot be had: {'; '.join(tried)}. {_advice(entry)}"
@@ -235,18 +236,23 @@ def _from_mirror(entry: Entry, base: str, top: bool, source: str | None = None) 
     if file is None:
         raise DownloadError(f"its {mirror.INDEX} does not have {entry.key}")
     url = mirror.url(base, file.name)
-    source = source or download.without_password(url)
-    with _downloaded(url, file.name) as path:
-        download.fetch(url, path, checksums={"sha256": file.sha256}, size=file.bytes)
+    path = cache.place(entry.key, file.sha256, file.top)
+    download.fetch(url, path, checksums={"sha256": file.sha256}, size=file.bytes)
+    try:
         with _converting:
             check(entry, path, top=file.top)
-        return cache.keep(path, entry.key, top=file.top, source=source, trust=f"sha256 in the {mirror.INDEX}")
+    except WeightsMismatch:
+        path.unlink(missing_ok=True)
+        raise
+    source = source or download.without_password(url)
+    trust = f"sha256 in the {mirror.INDEX}"
+    return cache.point(entry.key, file.sha256, top=file.top, source=source, trust=trust)
 
 
 def _from_host(entry: Entry, file: HostedFile) -> cache.Held:
-    with _downloaded(file.url, f"{entry.key}.h5") as path:
-        download.fetch(file.url, path, checksums={"sha256": file.sha256}, size=file.bytes)
-        return cache.keep(path, entry.key, source=file.url, trust="published sha256")
+    path = cache.place(entry.key, file.sha256)
+    download.fetch(file.url, path, checksums={"sha256": file.sha256}, size=file.bytes)
+    return cache.point(entry.key, file.sha256, source=file.url, trust="published sha256")
 
 
 def _from_upstream(entry: Entry, source: Source, url: str) -> cache.Held:

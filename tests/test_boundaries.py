@@ -20,7 +20,7 @@ ALLOWED = {  # modelzoo's own modules that a module may import; errors, files an
     "zoo": {"architectures", "conversion", "pretrained", "registry", "weights"},
     "pretrained": {"cache", "conversion", "download", "mirror", "registry", "weights"},
     "mirror": {"cache", "download"},
-    "cache": set(),
+    "cache": {"download"},
     "classification": {"labels", "preprocessing", "registry", "zoo"},
     "detection": {"architectures", "labels", "preprocessing", "registry", "zoo"},
     "preprocessing": {"registry"},
@@ -31,7 +31,7 @@ ALLOWED = {  # modelzoo's own modules that a module may import; errors, files an
     "errors": set(),
     "files": set(),
     "labels": set(),
-    "registry": set(),
+    "registry": {"cache"},  # for a registry of one's own that is fetched
     "synthetic": set(),
 }
 STANDARD_LIBRARY_ONLY = ("errors", "files", "labels", "registry")

@@ -45,7 +45,7 @@ def convert(
             f"{path} is not one of our weight files, and {entry.key} has no upstream to convert one from."
         )
     with _recognised(entry, path) as (source, unpacked):
-        family = import_module(f"modelzoo.conversion.{source.converter}")
+        family = family_of(source)
         checked = _verify(entry, source, path, unpacked, official)
         with open_tensors(entry, source, family, unpacked) as tensors:
             shapes = weight_shapes(entry)
@@ -91,6 +91,17 @@ def _recognised(entry: Entry, path: Path) -> Iterator[tuple[Source, Path]]:
                 return
     formats = " or ".join(source.format for source in entry.sources)
     raise ConversionError(f"There is no {formats} file, which {entry.key} is converted from, at {path}.")
+
+
+def family_of(source: Source):
+    """The module that knows where the source's files keep our weights."""
+    try:
+        module = import_module(f"modelzoo.conversion.{source.converter}")
+    except ImportError:
+        module = None
+    if not hasattr(module, "naming"):
+        raise ConversionError(f"There is no converter {source.converter!r}.")
+    return module
 
 
 def open_tensors(entry: Entry, source: Source, family, path: Path) -> readers.Tensors:

@@ -6,10 +6,9 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 
-from modelzoo.conversion import archives, open_tensors, pair_tensors, readers, weight_shapes
+from modelzoo.conversion import archives, family_of, open_tensors, pair_tensors, readers, weight_shapes
 from modelzoo.errors import ConversionError
 from modelzoo.files import digests
 from modelzoo.registry import Entry
@@ -36,7 +35,7 @@ def by_tensors(path: Path, entries: Sequence[Entry]) -> list[Entry]:
     groups = defaultdict(list)
     for entry in entries:
         for source in entry.sources:
-            family = import_module(f"modelzoo.conversion.{source.converter}")
+            family = family_of(source)
             alone = entry.key if hasattr(family, "plan") else None  # a format without names is read by a plan
             groups[source.format, alone].append((entry, source, family))
     with archives.unpacked(path) as unpacked:

@@ -9,13 +9,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 from modelzoo.errors import DownloadError
 
+OFFLINE = "MODELZOO_OFFLINE"  # the variable: with any value but these no socket is opened
+ONLINE_VALUES = ("", "0", "false", "no", "off")
 
-def cache_folder() -> Path:
-    """Where weight files are kept: MODELZOO_CACHE, or the platform's cache folder for this user."""
-    import platformdirs
 
-    chosen = os.environ.get("MODELZOO_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("modelzoo", False))
+def offline() -> bool:
+    return os.environ.get(OFFLINE, "").lower() not in ONLINE_VALUES
+
+
+def needs_network(url: str) -> bool:
+    return url.lower().startswith(("http://", "https://"))
 
 
 def fetch(
@@ -29,6 +32,8 @@ def fetch(
     `url` and `target`: until then a hidden `.part` file stays beside `target`. Raises DownloadError, whose
     message holds no address and no secret. Any number of threads and processes may call it at once.
     """
+    if offline() and needs_network(url):
+        raise DownloadError(f"{OFFLINE} is set, so that nothing is fetched")
     from modelzoo.download import transfer  # brings requests, which takes a fifth of a second
 
     try:
