@@ -109,7 +109,7 @@ class _Transfer:
 
 
 class _Patience:
-    """How often and how long a transfer is tried again; progress renews it, so a long file may break off often."""
+    """How often and how long a transfer is tried again. Progress renews it, for flaky lines and long files."""
 
     def __init__(self, limit: float):
         self.limit = limit
