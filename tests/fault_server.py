@@ -1,6 +1,7 @@
 """A file server on this machine that misbehaves as told: what bad networks and bad hosts do to a download.
 
-`server.script` gives one behaviour a request, in order; after its end, and without one, the server is good.
+`server.script` gives one behaviour a request, in order. After its end, and without one, the server sends
+`server.places[path]`, which may be a behaviour, too, or else `server.content`.
 """
 
 from __future__ import annotations
@@ -31,8 +32,14 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.path, dict(self.headers)))
         with self.server.lock:
             behaviour = next(self.server.script, None)
+        behaviour = behaviour or self.server.places.get(self.path, self.server.content)
         try:
-            (behaviour or send)(self)
+            if behaviour is None:
+                status(self, 404)
+            elif isinstance(behaviour, bytes):
+                send(self, content=behaviour)
+            else:
+                behaviour(self)
         except OSError:
             self.close_connection = True  # the client went away
 
@@ -40,17 +47,22 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+Behaviour = Callable[[Handler], None]
+
+
 class FaultServer(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, content: bytes = b""):
+    def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.lock = threading.Lock()
-        self.serve(content)
+        self.serve(None)
 
-    def serve(self, content: bytes, script: Iterable[Callable[[Handler], None]] = ()) -> None:
+    def serve(self, content: bytes | None, script: Iterable[Behaviour] = ()) -> None:
         """Forgets all that was, and serves `content` at every path."""
-        self.content, self.script, self.asked = content, iter(script), []
+        self.content, self.script = content, iter(script)
+        self.places: dict[str, bytes | Behaviour] = {}
+        self.asked: list[tuple[str, dict[str, str]]] = []  # paths and headers
         self.resets: set[socket.socket] = set()
         self.patience = threading.Event()  # a stalled answer ends when it is set
 
@@ -172,10 +184,11 @@ def page(handler: Handler, body: bytes = PAGE) -> None:
     status(handler, 200, {"Content-Type": "text/html"}, body)
 
 
-def redirect(handler: Handler, location: str) -> None:
-    """`location` may hold {port} and {path}."""
+def redirect(handler: Handler, location: str, **headers: str) -> None:
+    """`location` may hold {port} and {path}; the headers' names have _ for -."""
     place = location.format(port=handler.server.server_port, path=handler.path)
-    status(handler, 302, {"Location": place})
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    status(handler, 302, {"Location": place, **named})
 
 
 def nonsense(handler: Handler) -> None:

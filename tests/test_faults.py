@@ -235,14 +235,18 @@ def test_a_killed_transfer_is_continued_where_it_was(server, tmp_path):
 def test_killed_at_any_moment_nothing_wrong_is_visible(server, tmp_path, capsys):
     """As often as MODELZOO_KILLS says."""
     kills, completed = int(os.environ.get("MODELZOO_KILLS", "12")), 0
-    moments, left_to_do = random.Random(kills), kills
+    chance, left_to_do = random.Random(kills), kills
     target = tmp_path / "file.bin"
-    trickle = partial(send, piece=4000, pause=0.002)
-    server.serve(WANTED, repeat(trickle))
+    server.serve(WANTED, repeat(partial(send, piece=2000, pause=0.002)))
     while left_to_do:
+        begun = len(server.asked) + (
+            chance.random() < 0.8
+        )  # most kills hit the transfer, some what precedes it
         with start(server.url, target, SHA256) as process:
+            while len(server.asked) < begun and process.poll() is None:
+                time.sleep(0.005)
             try:
-                process.wait(moments.uniform(0, 0.6))
+                process.wait(chance.uniform(0, 0.2))
             except subprocess.TimeoutExpired:
                 process.kill()
                 left_to_do -= 1
