@@ -71,11 +71,13 @@ def probe(model: str, url: str, wanted: int | None) -> dict[str, Any]:
     row["linked_etag"] = next(
         (a.headers["X-Linked-ETag"] for a in [*answer.history, answer] if "X-Linked-ETag" in a.headers), None
     )
+    if answer.status_code not in FOUND:
+        return row
     if answer.headers.get("Content-Type", "").startswith("text/html"):
         return row | {"answer": f"{row['answer']}, a web page"}
     if wanted is not None and row["bytes"] not in (None, wanted):
         return row | {"answer": f"{row['answer']}, wanted {wanted} bytes"}
-    return row | {"lives": answer.status_code in FOUND}
+    return row | {"lives": True}
 
 
 def size(answer: requests.Response) -> int | None:

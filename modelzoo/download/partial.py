@@ -65,7 +65,7 @@ class Partial:
     def __exit__(self, kind, error, traceback) -> None:
         if self._file is None:
             return
-        if not self.received or not self._can_be_continued(self.version) or isinstance(error, WrongContent):
+        if not self.received or not self.can_be_continued or isinstance(error, WrongContent):
             self.discard()
             return
         self._file.close()
@@ -81,8 +81,14 @@ class Partial:
             for algorithm in {"sha256", *self.checksums}
         }
         self.version = version
-        if self._can_be_continued(version):
+        if self.can_be_continued:
             _record(self._path).write_text(json.dumps(asdict(version)), "utf-8")
+
+    @property
+    def can_be_continued(self) -> bool:
+        """Whether bytes of a later answer that do not belong to these would be noticed."""
+        version = self.version
+        return bool(self.checksums or version.etag or (version.modified and version.size is not None))
 
     def write(self, block: bytes) -> None:
         self._file.write(block)
@@ -133,19 +139,16 @@ class Partial:
                 if named and not path.name.endswith(RECORD):
                     yield path
 
-    def _can_be_continued(self, version: Version) -> bool:
-        return bool(self.checksums or version.etag or (version.modified and version.size is not None))
-
     def _continue(self, path: Path) -> bool:
         """Copies what another transfer has received; False if that is nothing, or of an unknown version."""
         try:
-            version = Version(**json.loads(_record(path).read_text("utf-8")))
+            version = _recorded(path)
             with path.open("rb") as file:
                 length = _length(path)
                 if version.size is not None:
                     length = min(length, version.size - 1)  # so that the host is asked in any case
                 room = shutil.disk_usage(self.target.parent).free
-                if length <= 0 or room < (version.size or length) or not self._can_be_continued(version):
+                if length <= 0 or room < (version.size or length):
                     return False
                 self.start(version)
                 while self.received < length and (block := file.read(min(CHUNK, length - self.received))):
@@ -153,7 +156,9 @@ class Partial:
         except (OSError, ValueError, TypeError):  # it was just published or removed, or was never recorded
             self.discard()
             return False
-        return True
+        if not self.can_be_continued:  # the earlier transfer knew a checksum that this one does not
+            self.discard()
+        return self.received > 0
 
 
 RECORD = ".json.part"
@@ -162,6 +167,15 @@ RECORD = ".json.part"
 def _record(path: Path) -> Path:
     """Where the version of the partial file is written down."""
     return path.with_suffix(RECORD)
+
+
+def _recorded(path: Path) -> Version:
+    """The version of the partial file; raises OSError, ValueError or TypeError if it cannot be told."""
+    version = Version(**json.loads(_record(path).read_text("utf-8")))
+    kinds = {"etag": str, "modified": str, "size": int}
+    if not all(isinstance(value, kinds[name] | None) for name, value in asdict(version).items()):
+        raise TypeError(f"not a version: {version}")
+    return version
 
 
 def _length(path: Path) -> int:

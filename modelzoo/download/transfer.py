@@ -26,15 +26,15 @@ def run(url: str, target: Path, checksums: dict[str, str], size: int | None) -> 
     """See download.fetch."""
     host = (LocalFile if url[:5].lower() == "file:" else Host)(url, _limit())
     try:
-        with Partial(url, target, checksums) as partial, _bar(target) as bar:
-            return _Transfer(host, partial, checksums, size, bar).run()
+        with Partial(url, target, checksums) as partial:
+            return _Transfer(host, partial, checksums, size).run()
     finally:
         host.close()
 
 
 class _Transfer:
-    def __init__(self, host: Host | LocalFile, partial: Partial, checksums, size: int | None, bar: tqdm):
-        self.host, self.partial, self.checksums, self.size, self.bar = host, partial, checksums, size, bar
+    def __init__(self, host: Host | LocalFile, partial: Partial, checksums, size: int | None):
+        self.host, self.partial, self.checksums, self.size = host, partial, checksums, size
         self.patience = _Patience(host.limit)
         self.answered = False
 
@@ -49,6 +49,9 @@ class _Transfer:
             except Interrupted as error:
                 if isinstance(error, Unreachable) and not self.answered:
                     raise
+                if self.partial.received and not self.partial.can_be_continued:
+                    self.partial.discard()
+                    self.patience.begin_anew(error)
                 self.partial.touch()
                 self.patience.wait(error)
             except Changed as error:
@@ -76,14 +79,14 @@ class _Transfer:
             announced = answer.version.size
             expected = announced if self.size is None else self.size
             self._check_room(expected)
-            self.bar.reset(expected)
-            self.bar.initial = self.bar.last_print_n = self.bar.n = answer.start  # rate and rest fit
-            for block in answer.blocks:
-                self.partial.write(block)
-                if expected is not None and self.partial.received > expected:
-                    raise WrongContent(f"wanted {expected:,} bytes, more came")
-                self.bar.update(len(block))
-                self.patience.progress(self.partial.received)
+            with _bar(self.partial, expected) as bar:
+                for block in answer.blocks:
+                    self.partial.write(block)
+                    if expected is not None and self.partial.received > expected:
+                        raise WrongContent(f"wanted {expected:,} bytes, more came")
+                    bar.update(len(block))
+                    self.patience.progress(self.partial.received)
+                bar.leave = self.partial.received == expected  # one line a file, however often it broke off
             if expected is not None and self.partial.received < expected:
                 if announced is not None or not answer.delimited:
                     raise Interrupted("the connection broke off")
@@ -109,7 +112,7 @@ class _Transfer:
 
 
 class _Patience:
-    """How often and how long a transfer is tried again; progress renews it, so a long file may break off often."""
+    """How often and how long a transfer is tried again. Progress renews it: long files, flaky lines."""
 
     def __init__(self, limit: float):
         self.limit = limit
@@ -155,7 +158,15 @@ def _limit() -> float:
     return limit
 
 
-def _bar(target: Path) -> tqdm:
+def _bar(partial: Partial, expected: int | None) -> tqdm:
+    """Progress with rate and time left, on a terminal."""
     return tqdm(
-        unit="B", unit_scale=True, unit_divisor=1024, desc=target.name, disable=not sys.stderr.isatty()
+        total=expected,
+        initial=partial.received,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        desc=partial.target.name,
+        leave=False,
+        disable=not sys.stderr.isatty(),
     )

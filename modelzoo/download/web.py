@@ -141,7 +141,7 @@ class Host:
             answers.append(self._ask(url, headers))
             location = self.session.location(answers[-1])
             if location is None:
-                _check_status(answers[-1])
+                _check_status(answers[-1], "Range" in headers)
                 return answers
             answers[-1].close()
             url = _next_address(url, location)
@@ -241,13 +241,14 @@ def reasons() -> Iterator[None]:
         raise DownloadError(f"the host cannot be asked: {error}") from error
 
 
-def _check_status(response: requests.Response) -> None:
+def _check_status(response: requests.Response, partial: bool) -> None:
+    """Raises unless the answer is a file, or, if a part was asked for, a part or that there is none."""
     status = response.status_code
-    if status in (200, PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE):
+    if status == 200 or (partial and status in (PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE)):
         return
     response.close()
     reason = f"HTTP {status} {responses.get(status, '')}".rstrip()  # the host's own words may be any
-    if status in MAY_GET_BETTER or status >= 500:
+    if status in (*MAY_GET_BETTER, PARTIAL_CONTENT) or status >= 500:
         raise Interrupted(reason, _retry_after(response.headers.get("Retry-After")))
     raise DownloadError(reason)
 
@@ -353,8 +354,6 @@ def _understood(
     length = _length(response)
     if response.status_code == 200:
         offset, version = 0, Version(etag, modified, length)
-    elif not offset:
-        raise Interrupted(f"HTTP {response.status_code}, a part of the file that was not asked for")
     else:
         part = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
         if not part or int(part[1]) != offset:
