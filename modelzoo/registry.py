@@ -236,7 +236,7 @@ def _own_text(place: str) -> str:
     """The file's text; what is fetched must have the checksum in its address, and is kept in the cache."""
     if "://" not in place:
         try:
-            return Path(place).expanduser().read_text("utf-8")
+            return Path(os.path.expanduser(place)).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RegistryError(f"the file cannot be read: {error}") from error
     from modelzoo import cache
