@@ -283,6 +283,30 @@ def test_nothing_is_kept_that_could_not_be_continued_safely(known, how, server, 
     assert left(target) == []
 
 
+def bytes_left(target):
+    """The one partial file, without its record."""
+    (path,) = [path for path in target.parent.iterdir() if not path.name.endswith(".json.part")]
+    return path
+
+
+def test_what_only_a_checksum_made_safe_is_not_continued_without_one(server, target):
+    bare = partial(send, etag=False, modified=False)
+    break_off(server, target, etag=False, modified=False)
+    server.serve(OTHER, [bare])
+    download.fetch(f"{server.url}/file", target)
+    assert ranges(server) == [None]
+    assert target.read_bytes() == OTHER
+    assert left(target) == ["file.bin"]
+
+
+def test_of_a_file_that_was_whole_when_its_process_died_the_last_byte_is_asked_for(server, target):
+    break_off(server, target)
+    bytes_left(target).write_bytes(CONTENT)
+    download.fetch(f"{server.url}/file", target, **KNOWN)
+    assert ranges(server) == ["bytes=399999-"]
+    assert target.read_bytes() == CONTENT
+
+
 def test_what_is_continued_belongs_to_one_address_and_one_target(server, target):
     break_off(server, target)
     download.fetch(f"{server.url}/elsewhere", target, **KNOWN)
@@ -320,8 +344,7 @@ def test_a_part_of_another_file_is_not_taken(wrong, server, target):
 
 def test_a_wrong_whole_of_two_answers_is_fetched_once_more(server, target):
     break_off(server, target)
-    (partial_file,) = [path for path in target.parent.iterdir() if not path.name.endswith(".json.part")]
-    partial_file.write_bytes(OTHER[:150_000])
+    bytes_left(target).write_bytes(OTHER[:150_000])
     download.fetch(f"{server.url}/file", target, **KNOWN)
     assert ranges(server) == ["bytes=150000-", None]
     assert target.read_bytes() == CONTENT
@@ -360,7 +383,7 @@ def test_partial_files_do_not_pile_up(server, target):
 
 def test_the_longest_partial_file_is_continued(server, target):
     break_off(server, target)
-    (longer,) = [path for path in target.parent.iterdir() if not path.name.endswith(".json.part")]
+    longer = bytes_left(target)
     for suffix in (".part", ".json.part"):
         shutil.copy(longer.with_suffix(suffix), longer.with_name(longer.name[:-13] + "shorter1" + suffix))
     longer.with_name(longer.name[:-13] + "shorter1.part").write_bytes(CONTENT[:1000])
