@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from modelzoo.errors import DownloadError
 from modelzoo.files import CHUNK, created_beside, digests
 
 STALE = 900  # seconds without a write after which nobody writes the file any more; longer than any wait
+RECORD = ".json.part"
 
 
 class WrongContent(DownloadError):
@@ -54,7 +55,8 @@ class Partial:
         self._file = None
 
     def __enter__(self) -> Partial:
-        left = sorted(self._others(), key=_length, reverse=True)
+        left = [path for path in self._named() if not path.name.endswith(RECORD)]
+        left.sort(key=_length, reverse=True)
         continued = any(self._continue(path) for path in left)
         now = _modified(self._path) if continued else time.time()  # the file server's clock may differ
         for path in left:
@@ -119,7 +121,6 @@ class Partial:
         self._file.flush()
         os.fsync(self._file.fileno())  # or a power cut could leave the name with nothing in it
         self._file.close()
-        _record(self._path).unlink(missing_ok=True)
         try:
             os.replace(self._path, self.target)
         except FileNotFoundError:
@@ -128,16 +129,15 @@ class Partial:
             if not self.target.is_file() or digests(self.target, ("sha256",)) != came:
                 raise DownloadError("another process removed the partial file") from None
         self._file = None
-        for path in self._others():
+        for path in self._named():
             _remove(path)
 
-    def _others(self) -> Iterator[Path]:
-        """The files of other transfers from the same address to the same target."""
+    def _named(self) -> list[Path]:
+        """The files of all transfers from this address to this target, and their records."""
         with suppress(FileNotFoundError):
-            for path in list(self.target.parent.iterdir()):
-                named = path.name.startswith(self.prefix) and path.suffix == ".part"
-                if named and not path.name.endswith(RECORD):
-                    yield path
+            files = self.target.parent.iterdir()
+            return [file for file in files if file.name.startswith(self.prefix) and file.suffix == ".part"]
+        return []
 
     def _continue(self, path: Path) -> bool:
         """Copies what another transfer has received; False if that is nothing, or of an unknown version."""
@@ -159,9 +159,6 @@ class Partial:
         if not self.can_be_continued:  # the earlier transfer knew a checksum that this one does not
             self.discard()
         return self.received > 0
-
-
-RECORD = ".json.part"
 
 
 def _record(path: Path) -> Path:

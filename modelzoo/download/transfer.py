@@ -144,6 +144,8 @@ class _Patience:
         if time.monotonic() - self.since + delay > self.limit:
             asked = "" if error.wait is None else f", and the host asks to wait {error.wait:,.0f} s"
             raise DownloadError(f"{error}{asked}") from error
+        if sys.stderr.isatty():
+            tqdm.write(f"{error}: the next try follows in {delay:.0f} s", file=sys.stderr)
         sleep(delay)
 
 

@@ -75,9 +75,10 @@ class LocalFile:
     """A file:// address, asked as if it were a host. It is always sent whole."""
 
     def __init__(self, url: str, limit: float):
-        parts = urlsplit(url)
+        with reasons():
+            parts = urlsplit(url)
         if parts.netloc not in ("", "localhost"):
-            raise DownloadError(f"a file:// address has three slashes, and no host like {parts.netloc!r}")
+            raise DownloadError("a file:// address has three slashes and no host")
         self.path, self.limit = Path(url2pathname(parts.path)), limit
 
     def close(self) -> None:
@@ -86,25 +87,26 @@ class LocalFile:
     @contextmanager
     def answer(self, offset: int, version: Version) -> Iterator[Answer]:
         try:
-            with self.path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                head, blocks = _peeked(iter(lambda: file.read(BLOCK), b""))
-                _check_head(head)
-                yield Answer(0, Version(size=size), True, {}, "identity", blocks)
+            file = self.path.open("rb")
         except FileNotFoundError as error:
             raise DownloadError("no such file") from error
-        except (IsADirectoryError, PermissionError) as error:
+        except OSError as error:
             raise DownloadError(f"it cannot be read: {error.strerror}") from error
+        with file:
+            head, blocks = _peeked(iter(lambda: file.read(BLOCK), b""))
+            _check_head(head)
+            size = os.fstat(file.fileno()).st_size
+            yield Answer(0, Version(size=size), True, {}, "identity", blocks)
 
 
 class Host:
     """The host of an address, with one session: cookies, and a connection that serves several requests."""
 
     def __init__(self, url: str, limit: float):
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise DownloadError("an address must begin with https://, http:// or file://")
-        self.url, self.limit = without_password(url), limit
         with reasons():
+            if urlsplit(url).scheme not in ("http", "https"):
+                raise DownloadError("an address must begin with https://, http:// or file://")
+            self.url, self.limit = without_password(url), limit
             self.authorisation = _authorisation(url)
         self.session = _Session()
         self.session.verify = os.environ.get("SSL_CERT_FILE") or True
@@ -187,7 +189,7 @@ def _authorisation(url: str) -> requests.auth.AuthBase | None:
     if parts.username is not None:
         return requests.auth.HTTPBasicAuth(unquote(parts.username), unquote(parts.password or ""))
     token = os.environ.get("MODELZOO_TOKEN", "").strip()
-    mirrors = re.findall(r"https?://[^\s,;|]+", os.environ.get("MODELZOO_MIRROR", ""))
+    mirrors = [base.strip() for base in os.environ.get("MODELZOO_MIRROR", "").split("|")]
     private = parts.scheme == "https" or parts.hostname in LOOPBACK
     if not token or not private or _origin(url) not in map(_origin, mirrors):
         return None
@@ -209,7 +211,7 @@ def reasons() -> Iterator[None]:
     except DownloadError:
         raise
     except requests.exceptions.ProxyError as error:
-        raise Unreachable("no connection to the proxy that HTTP_PROXY or HTTPS_PROXY names") from error
+        raise Unreachable("no connection through the proxy that HTTP_PROXY or HTTPS_PROXY names") from error
     except (requests.exceptions.SSLError, urllib3.exceptions.SSLError) as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise DownloadError(
@@ -257,7 +259,7 @@ def _retry_after(value: str | None) -> float | None:
     """Seconds, from a number or from a date."""
     if value is None:
         return None
-    if value.strip().isdecimal():
+    if re.fullmatch("[0-9]{1,18}", value.strip()):
         return float(value)
     try:
         date = parsedate_to_datetime(value)
@@ -355,7 +357,9 @@ def _understood(
     if response.status_code == 200:
         offset, version = 0, Version(etag, modified, length)
     else:
-        part = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
+        part = re.fullmatch(
+            r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)", headers.get("Content-Range", "").strip()
+        )
         if not part or int(part[1]) != offset:
             raise Changed("the host sent another part of the file than asked for")
         size = version.size if part[2] == "*" else int(part[2])
@@ -371,7 +375,7 @@ def _understood(
 def _length(response: requests.Response) -> int | None:
     length = response.headers.get("Content-Length", "")
     chunked = "Transfer-Encoding" in response.headers  # goes before a length, says RFC 9112
-    return int(length) if length.isdecimal() and not chunked else None
+    return int(length) if re.fullmatch("[0-9]{1,18}", length) and not chunked else None
 
 
 def _stated_checksums(answers: list[requests.Response]) -> dict[str, str]:
