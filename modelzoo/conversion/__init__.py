@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo import weights
+from modelzoo import registry, weights
 from modelzoo.architectures import build
 from modelzoo.conversion import archives, pairing, readers
-from modelzoo.errors import ConversionError
+from modelzoo.errors import ConversionError, some
 from modelzoo.files import digests
 from modelzoo.registry import Entry, Source
 
@@ -49,7 +49,10 @@ def convert(
         checked = _verify(entry, source, path, unpacked, official)
         with open_tensors(entry, source, family, unpacked) as tensors:
             shapes = weight_shapes(entry)
-            pairs = pair_tensors(entry, family, shapes, tensors, head)
+            try:
+                pairs = pair_tensors(entry, family, shapes, tensors, head)
+            except ConversionError as error:
+                raise ConversionError(f"{error}{_whose(unpacked)}") from error
             receipt = {
                 "model": entry.key,
                 "source": _fingerprints(path),
@@ -62,6 +65,14 @@ def convert(
                 receipt["parity"] = dict(parity)
             weights.write(target, _stream(family, pairs, tensors), receipt)
     return receipt
+
+
+def _whose(path: Path) -> str:
+    """Says which models the file fits, if any; it is asked about one that does not fit the wanted model."""
+    from modelzoo.conversion import recognition
+
+    found = recognition.by_tensors(path, [registry.info(key) for key in registry.list_models()])
+    return f" It seems to be the file of {some([entry.key for entry in found])}." if found else ""
 
 
 def weight_shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
