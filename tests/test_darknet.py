@@ -89,7 +89,7 @@ def test_converting_another_cfgs_file_says_whose_it_is(numbers, message, weights
 
 
 def test_an_official_file_is_as_long_as_the_plan_says():
-    assert ENTRY.source.bytes == len(OLD) + 4 * sum(map(math.prod, darknet.plan("2").values()))
+    assert ENTRY.sources[0].bytes == len(OLD) + 4 * sum(map(math.prod, darknet.plan("2").values()))
 
 
 @pytest.mark.parametrize("variant", darknet.PLANS)
