@@ -49,8 +49,17 @@ def fuzz(name: str, seconds: float, seed: int, findings: Path) -> int:
         for number, content in enumerate(TARGETS[name].seeds()):
             Path(corpus, f"seed-{number}").write_bytes(content)
         while (left := int(seconds - (time.monotonic() - began))) > 0:
-            options = (f"-max_total_time={left}", f"-seed={seed + found if seed else 0}", f"-max_len={MAX_BYTES}")
-            more = ("-timeout=10", "-rss_limit_mb=4096", "-print_final_stats=1", f"-artifact_prefix={findings}/")
+            options = (
+                f"-max_total_time={left}",
+                f"-seed={seed + found if seed else 0}",
+                f"-max_len={MAX_BYTES}",
+            )
+            more = (
+                "-timeout=10",
+                "-rss_limit_mb=4096",
+                "-print_final_stats=1",
+                f"-artifact_prefix={findings}/",
+            )
             run = subprocess.run(
                 [sys.executable, "-m", "tests.fuzz.worker", name, *options, *more, corpus],
                 capture_output=True,

@@ -178,7 +178,11 @@ def _archive_seeds() -> list[bytes]:
             for name, content in contents.items():
                 archive.writestr(name, content)
         seeds.append(buffer.getvalue())
-    for mode, format in (("w", tarfile.USTAR_FORMAT), ("w:gz", tarfile.GNU_FORMAT), ("w", tarfile.PAX_FORMAT)):
+    for mode, format in (
+        ("w", tarfile.USTAR_FORMAT),
+        ("w:gz", tarfile.GNU_FORMAT),
+        ("w", tarfile.PAX_FORMAT),
+    ):
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode=mode, format=format) as tar:
             for name, content in contents.items():

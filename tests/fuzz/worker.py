@@ -13,7 +13,9 @@ from random import Random
 
 import atheris
 
-with atheris.instrument_imports(include=["modelzoo.conversion", "modelzoo.weights", "modelzoo.hdf5", "zipfile", "tarfile"]):
+with atheris.instrument_imports(
+    include=["modelzoo.conversion", "modelzoo.weights", "modelzoo.hdf5", "zipfile", "tarfile"]
+):
     from tests.fuzz import targets
 from tests.fuzz.mutations import mutate
 

@@ -96,7 +96,10 @@ def saved_slices(arrays: dict[str, tuple[tuple[int, ...], bytes]]) -> bytes:
     for name, (sides, values) in sorted(arrays.items()):
         data = field(1, FLOAT) + field(2, shape(sides)) + field(5, values)
         pairs.append(
-            (slice_key(name, len(sides)), field(2, field(1, name.encode()) + field(2, whole(sides)) + field(3, data)))
+            (
+                slice_key(name, len(sides)),
+                field(2, field(1, name.encode()) + field(2, whole(sides)) + field(3, data)),
+            )
         )
     return table(pairs)
 

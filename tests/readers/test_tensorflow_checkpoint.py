@@ -143,9 +143,9 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(checkpoint, version, ending
         read_all(prefix)
 
 
-def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused(checkpoint):
-    with pytest.raises(ConversionError, match="pattern"):
-        open_tensorflow_checkpoint(checkpoint(2, "runs[1]/model.ckpt"))
+def test_a_path_that_looks_like_a_pattern_is_a_path(checkpoint):
+    with open_tensorflow_checkpoint(checkpoint(2, "runs[1]/model.ckpt")) as tensors:
+        assert set(tensors) == set(VARIABLES)
 
 
 def test_another_kind_of_file_is_no_checkpoint(params):

@@ -16,6 +16,8 @@ import numpy as np
 from modelzoo.errors import SHOWN, ConversionError, some
 
 BFLOAT16 = "bfloat16"  # the upper halves of float32 values
+MAX_DIMENSIONS = 32  # NumPy 1's limit; a network has at most 5
+MAX_TENSORS = 100_000  # PNASNet's checkpoint with its moving averages has fewer than 5,000
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,16 @@ class Stored:
         dtype = np.dtype(np.float32 if self.type == BFLOAT16 else self.type)
         return TensorInfo(self.shape, dtype.newbyteorder("="))
 
+    def raw(self, file: BinaryIO) -> np.ndarray:
+        """The values as the file has them, in a row; they are fewer if the file became shorter."""
+        file.seek(self.offset)
+        return np.fromfile(file, stored_dtype(self.type), math.prod(self.shape))
+
+    def array(self, raw: np.ndarray) -> np.ndarray:
+        if self.type == BFLOAT16:
+            raw = (raw.astype(np.uint32) << 16).view(np.float32)
+        return raw.astype(self.info.dtype, copy=False).reshape(self.shape)
+
 
 def stored_dtype(type: str) -> np.dtype:
     return np.dtype("<u2" if type == BFLOAT16 else type)
@@ -94,15 +106,11 @@ class StoredTensors(Tensors):
     def _read(self, name: str) -> np.ndarray:
         if self._file.closed:
             raise ConversionError(f"{self.path} is closed; read its tensors inside the `with` statement.")
-        stored, dtype = self._stored[name], self[name].dtype
-        count = math.prod(stored.shape)
-        self._file.seek(stored.offset)
-        values = np.fromfile(self._file, stored_dtype(stored.type), count)
-        if len(values) != count:
+        stored = self._stored[name]
+        raw = stored.raw(self._file)
+        if len(raw) != math.prod(stored.shape):
             raise ConversionError(f"{self.path} became shorter while it was read; fetch it again.")
-        if stored.type == BFLOAT16:
-            values = (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(dtype, copy=False).reshape(stored.shape)
+        return stored.array(raw)
 
     def close(self) -> None:
         self._file.close()
@@ -112,7 +120,9 @@ class StoredTensors(Tensors):
 def as_conversion_error(what: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # TensorFlow's native readers raise OpError, but also IndexError and others
+    except (ConversionError, MemoryError):
+        raise
+    except Exception as error:  # those who read damaged files raise ValueError, OSError and others
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
         raise ConversionError(f"{what}: {reason}; the file may be damaged, fetch it again.") from error
 

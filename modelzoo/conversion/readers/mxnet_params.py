@@ -16,6 +16,8 @@ from typing import BinaryIO
 
 from modelzoo.conversion.readers.common import (
     BFLOAT16,
+    MAX_DIMENSIONS,
+    MAX_TENSORS,
     Stored,
     StoredTensors,
     Tensors,
@@ -37,7 +39,6 @@ MXNET_V1, MXNET_V2, MXNET_V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA  # V3: a shape
 MXNET_STORAGE = {-1: "undefined", 0: "dense", 1: "row_sparse", 2: "csr"}
 MXNET_TYPES = ["<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8", "?", "<i2", "<u2", "<u4", "<u8", BFLOAT16]
 MODULE_PREFIX = re.compile(r"^(arg|aux):")
-MAX_DIMENSIONS = 32  # NumPy 1's limit; a network has at most 5
 MAX_NAME_BYTES = 4096
 
 
@@ -108,6 +109,8 @@ def _scan_params(scan: _Scanner) -> dict[str, Stored]:
     if magic != MXNET_LIST_MAGIC:
         raise scan.error(f"it should start with {MXNET_LIST_MAGIC:#x} and starts with {magic:#x}")
     count = scan.number("Q", "the number of arrays")
+    if count > MAX_TENSORS:
+        raise scan.error(f"it should hold {count} arrays, and {MAX_TENSORS} are the most")
     arrays = [_scan_array(scan, f"array {number} of {count}") for number in range(1, count + 1)]
     named = scan.number("Q", "the number of names")
     if named != count:
