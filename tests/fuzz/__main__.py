@@ -6,8 +6,8 @@ It needs Linux and atheris, in an environment of its own:
     uv pip install --python /tmp/fuzz/bin/python atheris numpy h5py safetensors pillow
     /tmp/fuzz/bin/python -m tests.fuzz mxnet --minutes 5
 
-What breaks the rule of targets.py is kept under --findings, one file each, and the run goes on. Exit status 1 if
-there was any.
+What breaks the rule of targets.py is kept under --findings, one file each, and the run goes on. Exit
+status 1 if there was any.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from tests.fuzz.targets import TARGETS
 
 MAX_BYTES = 2**15  # of a fuzzed file
 EXECUTIONS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
-REASON = re.compile(r"^(?:=== Uncaught Python exception: ===|==\d+== ?ERROR: .*|ALARM: .*)$", re.MULTILINE)
+NOISE = re.compile(r"stat::|INFO|#\d|0x[0-9a-f]+,|\\\\|Base64|MS:|NOTE|\s+Combine")  # libFuzzer's own
+REASON = re.compile(r"^(?: ?=== Uncaught Python exception: ===|==\d+== ?ERROR: .*|ALARM: .*)$", re.MULTILINE)
 
 
 def main() -> int:
@@ -80,7 +81,7 @@ def _excerpt(output: str) -> str:
     """From where libFuzzer says what happened, without its statistics."""
     at = REASON.search(output)
     lines = output[at.start() if at else -3000 :].splitlines()
-    return "\n".join(f"    {line}" for line in lines if not line.startswith(("stat::", "INFO")))[:4000]
+    return "\n".join(f"    {line}" for line in lines if line and not NOISE.match(line))[:4000]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Arguments: the target, then libFuzzer's own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -26,10 +27,8 @@ def main(name: str, *options: str) -> None:
     target = targets.TARGETS[name]
     with tempfile.TemporaryDirectory(dir=_memory_disk()) as folder:
         for seed in target.seeds():  # what is imported on first use is neither timed nor counted
-            try:
+            with contextlib.suppress(AssertionError):
                 targets.attempt(target, seed, Path(folder))
-            except AssertionError:
-                pass
         _limit_memory()
 
         def one(content: bytes) -> None:

@@ -1,7 +1,7 @@
 """TensorFlow checkpoints written byte by byte, so that a test can lie in any of their numbers.
 
-The formats: tensorflow/core/lib/io/format.h (tables, as LevelDB's), tensorflow/core/protobuf/tensor_bundle.proto
-(V2) and tensorflow/core/util/saved_tensor_slice.proto (V1).
+The formats: tensorflow/core/lib/io/format.h (tables, as LevelDB's), core/protobuf/tensor_bundle.proto (V2)
+and core/util/saved_tensor_slice.proto (V1).
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def slice_key(name: str, sides: int) -> bytes:
 
 
 def repaired(content: bytes) -> bytes:
-    """The table with the right checksum in each block that its handles reach, so that a change gets past them."""
+    """The table with the right checksum in each block that its handles reach, so that a change gets past."""
     data = bytearray(content)
     try:
         position, handles = len(data) - FOOTER_BYTES, []

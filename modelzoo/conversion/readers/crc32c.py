@@ -1,7 +1,7 @@
 """CRC-32C, with which TensorFlow protects its checkpoints, over many megabytes at once with NumPy.
 
-A CRC is linear: appending zeros to data maps its CRC by a matrix of bits, and the CRC of two pieces is the first
-one's, so mapped, xor the second one's. Neighbours are joined, all pairs at a time, until one is left.
+A CRC is linear: appending zeros to data maps its CRC by a matrix of bits, and the CRC of two pieces is the
+first one's, so mapped, xor the second one's. Neighbours are joined, all pairs at a time, until one is left.
 """
 
 from __future__ import annotations

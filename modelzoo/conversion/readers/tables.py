@@ -1,8 +1,8 @@
 """The files that TensorFlow's checkpoints consist of: tables of keys and values, which are protocol buffers.
 
-A table has blocks of sorted pairs, as LevelDB's (tensorflow/core/lib/io/format.h); each key may take its start
-from the one before. Every number is compared with what there is before it is used: TensorFlow's own reader
-aborts the whole process at a wrong one. What is wrong raises ValueError with the reason.
+A table has blocks of sorted pairs, as LevelDB's (tensorflow/core/lib/io/format.h); each key may take its
+start from the one before. Every number is compared with what there is before it is used: TensorFlow's own
+reader aborts the whole process at a wrong one. What is wrong raises ValueError with the reason.
 """
 
 from __future__ import annotations
