@@ -8,8 +8,11 @@ as its shape says. What is refused raises ValueError with the reason.
 from __future__ import annotations
 
 import math
+import mmap
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -19,6 +22,11 @@ from modelzoo.errors import ModelZooError
 MAX_NAME_BYTES = 4096
 MAX_NAMES_BYTES = 2**24  # of one list; an attribute as HDF5 usually keeps it has at most 64 KiB
 NUMBERS = "fiub"  # NumPy's kinds: floating-point, signed, unsigned, boolean
+# A global heap (HDF5 File Format Specification, III.E) holds the texts that have a length of their own.
+HEAP_START = b"GCOL\x01"
+HEAP_HEADER, HEAP_OBJECT = struct.Struct("<5s3xQ"), struct.Struct("<HHIQ")
+HEAP_FREE = 0  # the index of the object that is the free space; its size counts its header
+MAX_HEAP_OBJECTS = 2**16  # of one file; Keras' have four
 ELSEWHERE = "the values of {!r} do not lie in the file one after the other, as many as its shape says"
 
 
@@ -77,7 +85,42 @@ def text(item: h5py.Group, attribute: str) -> str:
     kind = h5py.check_string_dtype(found.dtype)
     if found.shape != () or kind is None or (kind.length or 0) > MAX_NAMES_BYTES:
         raise ValueError(f"the attribute {attribute!r} is not a text")
+    if kind.length is None:
+        _require_sound_heaps(item.file)
     return _decoded(item.attrs[attribute])
+
+
+def _require_sound_heaps(file: h5py.File) -> None:
+    """HDF5 1.14 never comes back from a global heap that has an object of no size."""
+    if file.id.get_create_plist().get_sizes() != (8, 8):
+        raise ValueError("its addresses and sizes do not have 8 bytes")
+    with (
+        Path(file.filename).open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        objects, heap = 0, data.find(HEAP_START)
+        while heap >= 0:
+            for _ in _heap_objects(data, heap):
+                objects += 1
+                if objects > MAX_HEAP_OBJECTS:
+                    raise ValueError(f"its global heaps have more than {MAX_HEAP_OBJECTS} objects")
+            heap = data.find(HEAP_START, heap + 1)
+
+
+def _heap_objects(data: mmap.mmap, heap: int) -> Iterator[int]:
+    """The offsets of a heap's objects; none if it is not one, as its size shows."""
+    size = HEAP_HEADER.unpack_from(data, heap)[1] if heap + HEAP_HEADER.size <= len(data) else len(data)
+    end = heap + size
+    if end > len(data):
+        return
+    at = heap + HEAP_HEADER.size
+    while at + HEAP_OBJECT.size <= end:
+        yield at
+        index, _, _, length = HEAP_OBJECT.unpack_from(data, at)
+        length = length if index == HEAP_FREE else HEAP_OBJECT.size + -(-length // 8) * 8
+        if not HEAP_OBJECT.size <= length <= end - at:
+            raise ValueError("an object in a global heap goes beyond it, or nowhere")
+        at += length
 
 
 def names(item: h5py.Group, attribute: str) -> list[str]:
