@@ -230,8 +230,10 @@ def _shape(sides: bytes | memoryview) -> tuple[int, ...]:
     for field, side in fields(sides):
         if field == 2 and not isinstance(side, int):
             shape.append(message(side, {1: 0})[0])
-    if len(shape) > MAX_DIMENSIONS or any(side >= 2**63 for side in shape):
-        raise ValueError(f"a tensor has the shape {tuple(shape)}, which no array has")
+    if len(shape) > MAX_DIMENSIONS:
+        raise ValueError(f"a tensor has {len(shape)} dimensions, which no array has")
+    if any(side >= 2**63 for side in shape):
+        raise ValueError("a tensor has a negative side, which no array has")
     return tuple(shape)
 
 
