@@ -23,6 +23,7 @@ from modelzoo.registry import Pictures
 
 MAX_PIXELS = 178_956_970  # of one picture: half a gigabyte as RGB, and where Pillow itself refuses by default
 EXIF_ORIENTATION = 0x0112  # the tag's number
+PROGRAMS = ("EPS", "WMF")  # Pillow's names of formats that it would hand to Ghostscript or to Windows to run
 LINEAR_SCALE = 2048  # OpenCV holds bilinear weights as integers, in 1/2048
 
 Picture = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
@@ -397,6 +398,8 @@ def _open_image(file: BinaryIO, name: str) -> Image.Image:
 
 
 def _decode(image: Image.Image, name: str) -> np.ndarray:
+    if image.format in PROGRAMS:
+        raise PictureError(f"{name} is a drawing program ({image.format}), which is not run; wanted pixels.")
     width, height = image.size
     if not width or not height:
         raise PictureError(f"{name} has no pixels: it is {width} x {height}.")

@@ -23,6 +23,7 @@ from modelzoo.errors import RegistryError, UnknownModel
 
 KEY = re.compile(r"[a-z0-9_.]+\.[a-z0-9]+")  # name.tag; the tag has no dot
 HEX = re.compile(r"[0-9a-f]+")
+CONVERTER = re.compile(r"[a-z_]+(\.[a-z0-9_]+)?")  # a module below modelzoo.conversion
 OWN = "MODELZOO_REGISTRY"  # the variable: a file, or an address with #sha256=... of a team's own registry
 NEAREST = 3  # names offered for an unknown one
 
@@ -88,7 +89,7 @@ class Source:
     """
 
     converter: str
-    format: str
+    format: Literal["darknet", "keras_h5", "mxnet", "safetensors", "tensorflow"]
     urls: tuple[str, ...]  # in the order in which they are tried
     checksums: tuple[Checksum, ...] = ()
     bytes: int | None = None
@@ -282,7 +283,7 @@ def parse(text: str, known: Mapping[str, Recipe] = types.MappingProxyType({})) -
     """
     try:
         document = json.loads(text, object_pairs_hook=_without_duplicates)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise RegistryError(f"The registry is not valid JSON: {error}.") from error
     _check_keys("The registry", document, required={"pictures", "models"}, optional={"defaults"})
     recipes = {name: _recipe(name, value) for name, value in document["pictures"].items()}
@@ -357,6 +358,16 @@ def _check_values(entry: Entry) -> None:
         digits = {"md5": 32, "sha1": 40, "sha256": 64, "sha384": 96, "sha512": 128}[algorithm]
         if len(value) != digits or not HEX.fullmatch(value):
             refuse(algorithm, value, f"{digits} lower-case hexadecimal digits")
+    for source in entry.sources:
+        if not CONVERTER.fullmatch(source.converter):
+            refuse("converter", source.converter, "a module's name, like gluoncv")
+        if source.member is not None and not _is_inside(source.member):
+            refuse("member", source.member, "a path inside the archive")
+
+
+def _is_inside(member: str) -> bool:
+    """Whether a path stays below the folder to which it is added, on any system."""
+    return not (member.startswith("/") or set(member) & set(":\\\0") or ".." in member.split("/"))
 
 
 def _build(kind: type, value: Any, where: str) -> Any:

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from modelzoo import synthetic
+from modelzoo import hdf5, synthetic
 from modelzoo.errors import WeightsMismatch, some
 from modelzoo.files import appearing
 
 RECEIPT = "modelzoo"  # the root attribute that holds the receipt
+MAX_WEIGHTS = 100_000  # of one file; the largest has fewer than 5,000
 # Starts of paths: the layer that a model with other classes does not take from the file, and those that a
 # model without top does not have.
 HEAD = ("logits/", "predictions/")
@@ -50,21 +52,24 @@ def is_ours(path: Path) -> bool:
     """Whether the file is HDF5 with our receipt."""
     if not (path.is_file() and h5py.is_hdf5(path)):
         return False
-    with h5py.File(path, "r") as file:
-        return RECEIPT in file.attrs
+    try:
+        with h5py.File(path, "r") as file:
+            return RECEIPT in file.attrs
+    except Exception:  # h5py's on a damaged file; whoever reads it says so
+        return False
 
 
 def receipt(path: Path) -> dict[str, Any]:
     """What the file says of itself; raises WeightsMismatch if it is none of ours."""
     with _open(path) as file:
-        return json.loads(file.attrs[RECEIPT])
+        return _receipt(file)
 
 
 def read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """The file's weights, one at a time, in the stored dtype."""
     with _open(path) as file:
-        for name in _names(file):
-            yield name, file[name][()]
+        for name, dataset in _datasets(file).items():
+            yield name, _values(dataset)
 
 
 def shapes(model) -> dict[str, tuple[int, ...]]:
@@ -87,9 +92,10 @@ def assign(model, path: Path, *, fresh_head: bool = False) -> None:
         name: variable for name, variable in _variables(model) if not (fresh_head and _within(name, HEAD))
     }
     with _open(path) as file:
-        _check(file, {name: tuple(variable.shape) for name, variable in variables.items()})
+        datasets = _datasets(file)
+        _check(file, datasets, {name: tuple(variable.shape) for name, variable in variables.items()})
         for name, variable in variables.items():
-            variable.assign(file[name][()])
+            variable.assign(_values(datasets[name]))
 
 
 def assign_synthetic(model, *, fresh_head: bool = False) -> None:
@@ -102,7 +108,7 @@ def assign_synthetic(model, *, fresh_head: bool = False) -> None:
 def check(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:
     """Raises WeightsMismatch unless the file has exactly the wanted weights; a head may be left over."""
     with _open(path) as file:
-        _check(file, wanted)
+        _check(file, _datasets(file), wanted)
 
 
 def _variables(model) -> Iterator[tuple[str, Any]]:
@@ -115,27 +121,59 @@ def _within(name: str, starts: tuple[str, ...]) -> bool:
     return name.startswith(starts)
 
 
-def _open(path: Path) -> h5py.File:
+@contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
+    except Exception as error:  # on damaged files not only OSError
         raise WeightsMismatch(f"{path} is not an HDF5 file that can be read.") from error
-    if RECEIPT not in file.attrs:
-        file.close()
-        raise WeightsMismatch(f"{path} is not one of our weight files: its {RECEIPT!r} attribute is missing.")
-    return file
+    with file:
+        with _refused(file):
+            is_ours = RECEIPT in file.attrs
+        if not is_ours:
+            raise WeightsMismatch(
+                f"{path} is not one of our weight files: its {RECEIPT!r} attribute is missing."
+            )
+        yield file
 
 
-def _names(file: h5py.File) -> list[str]:
-    return [
-        f"{layer.decode()}/{name.decode()}"
-        for layer in file.attrs["layer_names"]
-        for name in file[layer].attrs["weight_names"]
-    ]
+def _refused(file: h5py.File):
+    return hdf5.refused_as(WeightsMismatch, f"{file.filename} cannot be read as one of our weight files")
 
 
-def _check(file: h5py.File, wanted: Mapping[str, tuple[int, ...]]) -> None:
-    given = set(_names(file))
+def _receipt(file: h5py.File) -> dict[str, Any]:
+    with _refused(file):
+        found = json.loads(hdf5.text(file, RECEIPT))
+        if not isinstance(found, dict):
+            raise ValueError("its receipt is not an object")
+        return found
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """The file's weights in its order; each lies in the file, as large as its shape says."""
+    datasets: dict[str, h5py.Dataset] = {}
+    with _refused(file):
+        for layer in hdf5.names(file, "layer_names"):
+            group = hdf5.member(file, layer, h5py.Group)
+            for weight in hdf5.names(group, "weight_names"):
+                name = f"{layer}/{weight}"
+                if name in datasets:
+                    raise ValueError(f"it holds two weights named {name}")
+                datasets[name] = hdf5.member(group, weight, h5py.Dataset)
+                if len(datasets) > MAX_WEIGHTS:
+                    raise ValueError(f"it has more than {MAX_WEIGHTS} weights")
+    return datasets
+
+
+def _values(dataset: h5py.Dataset) -> np.ndarray:
+    with _refused(dataset.file):
+        return hdf5.values(dataset)
+
+
+def _check(
+    file: h5py.File, datasets: Mapping[str, h5py.Dataset], wanted: Mapping[str, tuple[int, ...]]
+) -> None:
+    given = set(datasets)
     for part in (HEAD, TOP):
         if not any(_within(name, part) for name in wanted):
             given = {name for name in given if not _within(name, part)}
@@ -145,12 +183,12 @@ def _check(file: h5py.File, wanted: Mapping[str, tuple[int, ...]]) -> None:
         if names
     ]
     differences += [
-        f"has {name} of shape {file[name].shape} where {shape} is wanted"
+        f"has {name} of shape {datasets[name].shape} where {shape} is wanted"
         for name, shape in wanted.items()
-        if name in given and file[name].shape != tuple(shape)
+        if name in given and datasets[name].shape != tuple(shape)
     ][:1]
     if differences:
-        owner = json.loads(file.attrs[RECEIPT]).get("model", "an unnamed model")
+        owner = _receipt(file).get("model", "an unnamed model")
         raise WeightsMismatch(
             f"{file.filename} holds the weights of {owner}, which do not fit this model: "
             f"it {' and '.join(differences)}."

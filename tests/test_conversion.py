@@ -16,7 +16,7 @@ import modelzoo
 from modelzoo import conversion, registry, synthetic, weights
 from modelzoo.conversion import pairing, readers
 from modelzoo.errors import ConversionError
-from tests.test_readers import FLOAT32, mxnet_array, mxnet_file
+from tests.readers.files import FLOAT32, mxnet_array, mxnet_file
 
 FAMILIES = ("gluoncv", "tencent", "timm")
 GLUON = registry.info("resnet18_v1b")  # the smallest

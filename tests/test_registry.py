@@ -105,6 +105,21 @@ BREAKAGES = {
         lambda e, _: e["sources"][0]["checksums"][0].update(algorithm="crc"),
         r"sources\[0\]: checksums\[0\]: algorithm: expected Literal",
     ),
+    "an unknown format": (lambda e, _: e["sources"][0].update(format="pickle"), "format: expected Literal"),
+    "a converter outside": (
+        lambda e, _: e["sources"][0].update(converter="..cli"),
+        r"converter is '\.\.cli'; wanted a module's name",
+    ),
+    "a member at the root": (
+        lambda e, _: e["sources"][0].update(member="/etc/passwd"),
+        "member is '/etc/passwd'; wanted a path inside the archive",
+    ),
+    "a member above": (lambda e, _: e["sources"][0].update(member="a/../../b"), "wanted a path inside"),
+    "a member on a drive": (lambda e, _: e["sources"][0].update(member="C:b"), "wanted a path inside"),
+    "a member with backslashes": (
+        lambda e, _: e["sources"][0].update(member="..\\b"),
+        "wanted a path inside",
+    ),
     "an entry that is no object": (
         lambda _, d: d["models"].update({"resnet50_v1d.gluon": 3}),
         "expected an object",
@@ -145,6 +160,8 @@ def test_a_malformed_recipe_is_refused_with_its_name_and_the_field(field, value,
     [
         ("{", "not valid JSON"),
         ("[]", "expected an object"),
+        ("[" * 100_000, "not valid JSON"),
+        ('{"pictures": {}, "models": {"../../x.y": {}}}', "a key is name.tag"),
         ('{"models": {}}', "'pictures' is missing"),
         ('{"pictures": {}, "models": {"UPPER": {}}}', "a key is name.tag"),
         ('{"pictures": {}, "models": {}, "models": {}}', "'models' twice"),

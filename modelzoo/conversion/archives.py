@@ -16,13 +16,16 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, NamedTuple
 
 from modelzoo.errors import ConversionError, some
 
 MAX_TOTAL_BYTES = 8 * 2**30  # unpacked; the largest upstream archive has less than 1 GiB
+MAX_RATIO = 100  # of unpacked to packed; weights hardly shrink at all
+ALWAYS_ALLOWED_BYTES = 16 * 2**20  # unpacked, whatever the ratio
 MAX_MEMBERS = 10_000
+MAX_DEPTH = 32  # folders around a member
 CHUNK_BYTES = 2**20
 
 ZIP_START = (b"PK\x03\x04", b"PK\x05\x06")
@@ -129,20 +132,20 @@ class _SmallReads:
         """
         if self._last != bytes(TAR_BLOCK_BYTES):
             raise _damaged(self._path, "its end is missing")
-        read = 0
+        read, most = 0, _most_bytes(self._path)
         while chunk := self._file.read(CHUNK_BYTES):
             read += len(chunk)
-            if read > MAX_TOTAL_BYTES:
-                raise _damaged(self._path, f"more than {MAX_TOTAL_BYTES} bytes follow its end")
+            if read > most:
+                raise _damaged(self._path, f"more than {most} bytes follow its end")
 
 
 def _extract(path: Path, members: Callable[[Path], Generator[_Member, None, None]], folder: Path) -> None:
-    total = 0
+    total, most = 0, _most_bytes(path)
     try:
         with closing(members(path)) as found:
             for number, member in enumerate(found, start=1):
                 total += member.size
-                _check_limits(path, number, total)
+                _check_limits(path, number, total, most)
                 _check_space(path, member, folder)
                 _create(path, member, folder / _safe_name(path, member.name))
     except ConversionError:
@@ -151,11 +154,16 @@ def _extract(path: Path, members: Callable[[Path], Generator[_Member, None, None
         raise _damaged(path, error) from error
 
 
-def _check_limits(path: Path, number: int, total: int) -> None:
+def _most_bytes(path: Path) -> int:
+    """What an archive may unpack to: less than a bomb does."""
+    return min(MAX_TOTAL_BYTES, max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * path.stat().st_size))
+
+
+def _check_limits(path: Path, number: int, total: int, most: int) -> None:
     if number > MAX_MEMBERS:
         raise _error(path, f"it has more than {MAX_MEMBERS} members")
-    if total > MAX_TOTAL_BYTES:
-        raise _error(path, f"its contents are larger than {MAX_TOTAL_BYTES} bytes")
+    if total > most:
+        raise _error(path, f"its contents are larger than {most} bytes, as a bomb's are")
 
 
 def _check_space(path: Path, member: _Member, folder: Path) -> None:
@@ -171,8 +179,10 @@ def _check_space(path: Path, member: _Member, folder: Path) -> None:
 def _safe_name(path: Path, name: str) -> PurePosixPath:
     parts = PurePosixPath(name)
     unsafe = parts.is_absolute() or ".." in parts.parts or "\\" in name or "\0" in name
-    if unsafe or PureWindowsPath(name).drive:
+    if unsafe or ":" in name:  # on Windows a drive, or a stream beside a file
         raise _refused(path, name, "could lie outside the folder")
+    if len(parts.parts) > MAX_DEPTH:
+        raise _refused(path, name, f"lies more than {MAX_DEPTH} folders deep")
     return parts
 
 
@@ -197,7 +207,8 @@ def _create(path: Path, member: _Member, target: Path) -> None:
 
 
 def _find(path: Path, folder: Path, member: str) -> Path:
-    if (folder / member).exists() and ".." not in PurePosixPath(member).parts:
+    inside = not PurePosixPath(member).is_absolute() and ".." not in PurePosixPath(member).parts
+    if inside and (folder / member).exists():
         return folder / member
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     found = [name for name in names if fnmatchcase(name, member)]

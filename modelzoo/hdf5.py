@@ -1,0 +1,145 @@
+"""HDF5 files from strangers: only what lies in the file itself is read, and never more than the file's size.
+
+HDF5 can link to other files, keep values there, unpack a few bytes into terabytes and load code to do so.
+Nothing of that is followed: a dataset is accepted if its values lie in the file one after the other, as many
+as its shape says. What is refused raises ValueError with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from modelzoo.errors import ModelZooError
+
+MAX_NAME_BYTES = 4096
+MAX_NAMES_BYTES = 2**24  # of one list; an attribute as HDF5 usually keeps it has at most 64 KiB
+NUMBERS = "fiub"  # NumPy's kinds: floating-point, signed, unsigned, boolean
+# A global heap (HDF5 File Format Specification, III.E) holds the texts that have a length of their own.
+HEAP_START = b"GCOL\x01"
+HEAP_HEADER, HEAP_OBJECT = struct.Struct("<5s3xQ"), struct.Struct("<HHIQ")
+HEAP_FREE = 0  # the index of the object that is the free space; its size counts its header
+MAX_HEAP_OBJECTS = 2**16  # of one file; Keras' have four
+ELSEWHERE = "the values of {!r} do not lie in the file one after the other, as many as its shape says"
+
+
+@contextmanager
+def refused_as(error: type[ModelZooError], what: str) -> Iterator[None]:
+    """What h5py and this module raise becomes one sentence: `what` and the reason."""
+    try:
+        yield
+    except (ModelZooError, MemoryError):
+        raise
+    except Exception as cause:  # of h5py's, on damaged files: nearly every built-in error
+        reason = (str(cause).splitlines() or [type(cause).__name__])[0].rstrip(".")
+        raise error(f"{what}: {reason}.") from cause
+
+
+def member(group: h5py.Group, name: str, kind: type[h5py.Group] | type[h5py.Dataset]):
+    """What lies at `name` inside the file: no link may lead elsewhere, into another file least of all."""
+    found = group
+    for part in name.strip("/").split("/"):
+        if not has(found, part):
+            raise ValueError(f"{group.name} names {name!r}, which is not there")
+        if not isinstance(found.get(part, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name!r} is a link to elsewhere")
+        found = found[part]
+    if not isinstance(found, kind):
+        raise ValueError(f"{name!r} is not a {kind.__name__.lower()}")
+    if kind is h5py.Dataset:
+        _require_plain(name, found)
+    return found
+
+
+def has(group, name: str) -> bool:
+    """Whether there is a link of this name; h5py's `in` would open the file that it may lead to."""
+    return isinstance(group, h5py.Group) and group.get(name, getlink=True) is not None
+
+
+def _require_plain(name: str, dataset: h5py.Dataset) -> None:
+    if dataset.dtype.kind not in NUMBERS:
+        raise ValueError(f"{name!r} does not hold numbers")
+    size = math.prod(dataset.shape) * dataset.dtype.itemsize if dataset.shape is not None else None
+    plan = dataset.id.get_create_plist()
+    inside = plan.get_layout() == h5py.h5d.CONTIGUOUS and not plan.get_external_count()
+    if not inside or size != dataset.id.get_storage_size() or not _is_within(dataset, size):
+        raise ValueError(ELSEWHERE.format(name))
+
+
+def _is_within(dataset: h5py.Dataset, size: int) -> bool:
+    return not size or dataset.id.get_offset() + size <= dataset.file.id.get_filesize()
+
+
+def text(item: h5py.Group, attribute: str) -> str:
+    """The text of an attribute; "" if there is none."""
+    if attribute not in item.attrs:
+        return ""
+    found = h5py.h5a.open(item.id, attribute.encode())
+    kind = h5py.check_string_dtype(found.dtype)
+    if found.shape != () or kind is None or (kind.length or 0) > MAX_NAMES_BYTES:
+        raise ValueError(f"the attribute {attribute!r} is not a text")
+    if kind.length is None:
+        _require_sound_heaps(item.file)
+    return _decoded(item.attrs[attribute])
+
+
+def _require_sound_heaps(file: h5py.File) -> None:
+    """HDF5 1.14 never comes back from a global heap that has an object of no size."""
+    if file.id.get_create_plist().get_sizes() != (8, 8):
+        raise ValueError("its addresses and sizes do not have 8 bytes")
+    with (
+        Path(file.filename).open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        objects, heap = 0, data.find(HEAP_START)
+        while heap >= 0:
+            for _ in _heap_objects(data, heap):
+                objects += 1
+                if objects > MAX_HEAP_OBJECTS:
+                    raise ValueError(f"its global heaps have more than {MAX_HEAP_OBJECTS} objects")
+            heap = data.find(HEAP_START, heap + 1)
+
+
+def _heap_objects(data: mmap.mmap, heap: int) -> Iterator[int]:
+    """The offsets of a heap's objects; none if it is not one, as its size shows."""
+    size = HEAP_HEADER.unpack_from(data, heap)[1] if heap + HEAP_HEADER.size <= len(data) else len(data)
+    end = heap + size
+    if end > len(data):
+        return
+    at = heap + HEAP_HEADER.size
+    while at + HEAP_OBJECT.size <= end:
+        yield at
+        index, _, _, length = HEAP_OBJECT.unpack_from(data, at)
+        length = length if index == HEAP_FREE else HEAP_OBJECT.size + -(-length // 8) * 8
+        if not HEAP_OBJECT.size <= length <= end - at:
+            raise ValueError("an object in a global heap goes beyond it, or nowhere")
+        at += length
+
+
+def names(item: h5py.Group, attribute: str) -> list[str]:
+    """The texts of an attribute."""
+    found = h5py.h5a.open(item.id, attribute.encode())
+    if found.shape is not None and math.prod(found.shape) == 0:
+        return []  # of any type: Keras writes an empty list as one of numbers
+    kind = h5py.check_string_dtype(found.dtype)
+    # Of a length of its own each text could stand for the whole file.
+    if kind is None or kind.length is None or len(found.shape) != 1:
+        raise ValueError(f"the attribute {attribute!r} is not a list of texts of one length")
+    if kind.length > MAX_NAME_BYTES or found.shape[0] * kind.length > MAX_NAMES_BYTES:
+        raise ValueError(f"the attribute {attribute!r} claims {found.shape[0]} texts of {kind.length} bytes")
+    return [_decoded(name) for name in item.attrs[attribute]]
+
+
+def _decoded(value: str | bytes) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def values(dataset: h5py.Dataset) -> np.ndarray:
+    return np.asarray(dataset[()])

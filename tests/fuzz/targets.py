@@ -1,0 +1,206 @@
+"""What is fuzzed: tiny valid files of each format, and what must hold for any bytes in their place."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+from safetensors.numpy import save
+
+from modelzoo import weights
+from modelzoo.conversion import archives, readers
+from modelzoo.errors import ModelZooError
+from tests.readers import tables
+from tests.readers.files import SHARD, V1, V3, mxnet_array, mxnet_file
+
+MAX_SECONDS = 1.0  # of processor time, for one file
+MAX_GROWTH = 2  # bytes of one tensor for each byte of its file: bfloat16 becomes float32
+MAX_UNPACKED = 2**20  # bytes that an archive may unpack to here, so that no run fills the disk
+ARRAYS = {"conv/kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "conv/bias": np.float32([0.5])}
+PLAN = {"first": (2,), "last": (2, 3)}
+
+
+class Target(NamedTuple):
+    file: str
+    seeds: Callable[[], list[bytes]]
+    read: Callable[[Path], None]
+    repair: Callable[[bytes], bytes] | None = None  # makes checksums right again
+
+
+def attempt(target: Target, content: bytes, folder: Path) -> bool:
+    """Whether the content is read; anything but that or one of our sentences raises."""
+    path = folder / target.file
+    path.write_bytes(content)
+    began = time.process_time()
+    try:
+        target.read(path)
+        accepted = True
+    except ModelZooError as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise AssertionError("too much memory was asked for") from error
+        if len(str(error).splitlines()) != 1:
+            raise AssertionError("not one sentence") from error
+        accepted = False
+    seconds = time.process_time() - began
+    assert seconds < MAX_SECONDS, f"{seconds:.1f} seconds for {len(content)} bytes"
+    return accepted
+
+
+def _read_tensors(tensors: readers.Tensors, size: int) -> None:
+    with tensors:
+        for name, info in tensors.items():
+            announced = math.prod(info.shape) * info.dtype.itemsize
+            assert announced <= MAX_GROWTH * size, f"{announced} bytes are announced in {size}"
+            array = tensors.read(name)
+            assert (array.shape, array.dtype) == (info.shape, info.dtype)
+
+
+def _mxnet(path: Path) -> None:
+    _read_tensors(readers.open_mxnet_params(path), path.stat().st_size)
+
+
+def _mxnet_seeds() -> list[bytes]:
+    return [
+        mxnet_file({name: mxnet_array(array, version=version) for name, array in ARRAYS.items()})
+        for version in (None, V1, V3)
+    ] + [mxnet_file({"arg:a": mxnet_array(np.uint16([[1, 2]]), type=12)})]
+
+
+def _darknet(path: Path) -> None:
+    _read_tensors(readers.open_darknet_weights(path, PLAN, {8: "small.cfg"}), path.stat().st_size)
+
+
+def _darknet_seeds() -> list[bytes]:
+    values = np.arange(8, dtype="<f4").tobytes()
+    return [struct.pack("<iiii", 0, 1, 0, 7) + values, struct.pack("<iiiq", 0, 2, 0, 7) + values]
+
+
+def _safetensors(path: Path) -> None:
+    _read_tensors(readers.open_safetensors(path), path.stat().st_size)
+
+
+def _safetensors_seeds() -> list[bytes]:
+    return [save(ARRAYS), save({"n": np.array(5), "h": np.float16([[1]])}, {"format": "pt"})]
+
+
+def _checkpoint_v1(path: Path) -> None:
+    _read_tensors(readers.open_tensorflow_checkpoint(path), path.stat().st_size)
+
+
+def _checkpoint_v1_seeds() -> list[bytes]:
+    return [tables.saved_slices({name: (a.shape, a.tobytes()) for name, a in sorted(ARRAYS.items())})]
+
+
+def _checkpoint_v2(path: Path) -> None:
+    shard = path.with_name(path.stem + SHARD)
+    if not shard.exists():
+        shard.write_bytes(b"".join(array.tobytes() for array in ARRAYS.values()))
+    size = path.stat().st_size + shard.stat().st_size
+    _read_tensors(readers.open_tensorflow_checkpoint(path), size)
+
+
+def _checkpoint_v2_seeds() -> list[bytes]:
+    pairs, offset = [(b"", tables.HEADER)], 0
+    for name, array in ARRAYS.items():
+        pairs.append((name.encode(), tables.entry(array.shape, array.tobytes(), offset=offset)))
+        offset += array.nbytes
+    return [tables.table([pairs[0], *sorted(pairs[1:])])]
+
+
+def _keras_h5(path: Path) -> None:
+    _read_tensors(readers.open_keras_h5(path), path.stat().st_size)
+
+
+def _keras_h5_seeds() -> list[bytes]:
+    return [_hdf5(_write_keras), _hdf5(lambda file: _write_keras(file.create_group("model_weights")))]
+
+
+def _write_keras(group: h5py.Group) -> None:
+    group.attrs["backend"] = np.bytes_("tensorflow")
+    group.attrs["layer_names"] = np.array(["conv"], "S")
+    layer = group.create_group("conv")
+    layer.attrs["weight_names"] = np.array([f"{name}:0" for name in ARRAYS], "S")
+    for name, array in ARRAYS.items():
+        layer[f"{name}:0"] = array
+
+
+def _hdf5(write: Callable[[h5py.File], None]) -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        write(file)
+    return buffer.getvalue()
+
+
+def _weights(path: Path) -> None:
+    size = path.stat().st_size
+    weights.is_ours(path)
+    weights.receipt(path)
+    weights.check(path, {name: array.shape for name, array in ARRAYS.items()})
+    for _name, array in weights.read(path):
+        assert array.nbytes <= size
+
+
+def _weights_seeds() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "seed.h5"
+        weights.write(path, ARRAYS.items(), {"model": "small.test"})
+        return [path.read_bytes()]
+
+
+def _archive(path: Path) -> None:
+    limit, archives.MAX_TOTAL_BYTES = archives.MAX_TOTAL_BYTES, MAX_UNPACKED
+    try:
+        with archives.unpacked(path) as folder:
+            if folder == path:
+                return
+            written = [file for file in folder.rglob("*") if not file.is_dir()]
+            assert all(file.is_file() and not file.is_symlink() for file in written)
+            assert sum(file.stat().st_size for file in written) <= MAX_UNPACKED
+    finally:
+        archives.MAX_TOTAL_BYTES = limit
+
+
+def _archive_seeds() -> list[bytes]:
+    contents = {"net/read me.txt": b"read me", "net.params": bytes(range(256)) * 8}
+    seeds = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as archive:
+            for name, content in contents.items():
+                archive.writestr(name, content)
+        seeds.append(buffer.getvalue())
+    for mode, format in (
+        ("w", tarfile.USTAR_FORMAT),
+        ("w:gz", tarfile.GNU_FORMAT),
+        ("w", tarfile.PAX_FORMAT),
+    ):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode=mode, format=format) as tar:
+            for name, content in contents.items():
+                info = tarfile.TarInfo(name if format == tarfile.USTAR_FORMAT else f"{'long/' * 30}é/{name}")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+        seeds.append(buffer.getvalue())
+    return seeds
+
+
+TARGETS = {
+    "mxnet": Target("net.params", _mxnet_seeds, _mxnet),
+    "darknet": Target("net.weights", _darknet_seeds, _darknet),
+    "safetensors": Target("net.safetensors", _safetensors_seeds, _safetensors),
+    "checkpoint_v1": Target("model.ckpt", _checkpoint_v1_seeds, _checkpoint_v1, tables.repaired),
+    "checkpoint_v2": Target("model.index", _checkpoint_v2_seeds, _checkpoint_v2, tables.repaired),
+    "keras_h5": Target("net.h5", _keras_h5_seeds, _keras_h5),
+    "weights": Target("ours.h5", _weights_seeds, _weights),
+    "archives": Target("download", _archive_seeds, _archive),
+}

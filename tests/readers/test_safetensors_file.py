@@ -1,0 +1,60 @@
+"""safetensors files: what is read, and what is refused."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+
+from modelzoo.conversion.readers import TensorInfo, open_safetensors
+from modelzoo.errors import ConversionError
+
+
+def test_safetensors_come_back_with_their_shapes_and_types(safetensors):
+    with open_safetensors(safetensors) as tensors:
+        assert tensors["a"] == TensorInfo((1, 3), np.dtype(np.float32))
+        np.testing.assert_array_equal(tensors.read("a"), np.float32([[1, 2, 3]]), strict=True)
+        np.testing.assert_array_equal(tensors.read("h"), np.float16([4]), strict=True)
+        np.testing.assert_array_equal(tensors.read("count"), np.array(5), strict=True)
+
+
+def test_a_folder_with_one_safetensors_file_is_read(safetensors):
+    with open_safetensors(safetensors.parent) as tensors:
+        assert set(tensors) == {"a", "h", "count"}
+
+
+def test_a_closed_safetensors_file_says_so(safetensors):
+    with open_safetensors(safetensors) as tensors:
+        pass
+    with pytest.raises(ConversionError, match=r"net\.safetensors is closed"):
+        tensors.read("a")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content[:-1], "file not fully covered; the file may be damaged"),
+        (lambda content: content + b"x", "file not fully covered"),
+        (lambda content: content[:30], "invalid header length"),
+        (lambda content: content[:7], "header too small"),
+        (lambda content: b"\xff" * 8 + content[8:], "header too large"),
+        (lambda content: content.replace(b"[1,3]", b"[1,4]"), "invalid shape"),
+    ],
+)
+def test_a_safetensors_file_that_contradicts_itself_is_refused(safetensors, change, message):
+    safetensors.write_bytes(change(safetensors.read_bytes()))
+    with pytest.raises(ConversionError, match=rf"net\.safetensors .*{message}"):
+        open_safetensors(safetensors)
+
+
+def test_a_safetensors_file_with_values_that_numpy_lacks_is_refused(tmp_path):
+    header = b'{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
+    (tmp_path / "net.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(2))
+    with pytest.raises(ConversionError, match="has values of type BF16, which cannot be converted"):
+        open_safetensors(tmp_path / "net.safetensors")
+
+
+def test_a_safetensors_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConversionError, match=r"none\.safetensors cannot be read"):
+        open_safetensors(tmp_path / "none.safetensors")
