@@ -239,6 +239,20 @@ def test_a_broken_transfer_goes_on_where_it_broke(server, target, waits):
     assert len(waits) == 2
 
 
+def test_a_host_that_sends_shorter_parts_than_asked_for_is_asked_again(server, target):
+    server.serve(CONTENT, [BROKEN, partial(send, most=100_000), partial(send, most=100_000)])
+    download.fetch(f"{server.url}/file", target, **KNOWN)
+    assert ranges(server) == [None, "bytes=150000-", "bytes=250000-", "bytes=350000-"]
+    assert target.read_bytes() == CONTENT
+
+
+def test_an_end_that_no_length_announced_is_a_broken_connection_if_the_size_is_known(server, target):
+    server.serve(CONTENT, [partial(send, framing="close", until=150_000)])
+    download.fetch(f"{server.url}/file", target, size=len(CONTENT))
+    assert ranges(server) == [None, "bytes=150000-"]
+    assert target.read_bytes() == CONTENT
+
+
 def test_a_flaky_line_brings_a_long_file(server, target, monkeypatch):
     """It breaks off ten times, more often than a transfer without progress is tried."""
     monkeypatch.setattr(transfer, "PROGRESS", 30_000)
@@ -584,8 +598,9 @@ def test_a_redirect_to_what_is_no_web_address_is_refused(location, server, targe
         download.fetch(f"{server.url}/away", target)
 
 
-def test_a_redirecting_page_is_not_read(server, target):
+def test_a_redirecting_page_is_not_read(server, target, monkeypatch):
     """However long it is: here it never ends."""
+    monkeypatch.setattr(web, "READ_TIMEOUT", 0.5)
 
     def endless(handler):
         handler.send_response(302)
@@ -646,7 +661,9 @@ def test_a_confirmation_that_leads_elsewhere_is_not_given(action, drive, server,
 
 
 def test_a_form_of_another_host_is_not_followed(drive, server, target, monkeypatch):
-    monkeypatch.setattr(web, "DRIVE", ("drive.google.com",))
+    monkeypatch.setattr(web, "DRIVE", ("localhost",))
+    form = confirmation(server.url.replace("127.0.0.1", "localhost") + "/download")
+    server.places["/uc?id=1"] = partial(page, body=form)
     with pytest.raises(DownloadError, match="a web page came instead of a file"):
         download.fetch(drive, target)
     assert len(server.asked) == 1
