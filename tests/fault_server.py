@@ -101,11 +101,12 @@ def send(
     until: int | None = None,  # the absolute offset at which `end` happens
     end: str = "truncate",  # or reset, stall
     ranges: bool = True,  # honours Range
-    etag: bool = True,
+    etag: bool | str = True,  # or "weak"
     modified: bool = True,
     lie: int = 0,  # added to Content-Length
     shift: int = 0,  # added to both ends in Content-Range
     most: int | None = None,  # bytes in one answer
+    whole_size: str | None = None,  # in Content-Range
     framing: str = "length",  # or chunked, close
     encoding: str | None = None,
     pause: float = 0,  # seconds between two pieces
@@ -113,7 +114,9 @@ def send(
 ) -> None:
     """Sends the file, or the part that was asked for, with one thing wrong."""
     content = handler.server.content if content is None else content
-    tag = '"' + hashlib.md5(content, usedforsecurity=False).hexdigest() + '"'
+    tag = (
+        ("W/" if etag == "weak" else "") + '"' + hashlib.md5(content, usedforsecurity=False).hexdigest() + '"'
+    )
     asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
     condition = handler.headers.get("If-Range")
     known = condition is None or (etag and condition == tag) or (modified and condition == MODIFIED)
@@ -125,18 +128,18 @@ def send(
     handler.send_response(206 if partial_answer else 200)
     if partial_answer:
         first, last = start + shift, start + len(body) - 1 + shift
-        handler.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        handler.send_header("Content-Range", f"bytes {first}-{last}/{whole_size or len(content)}")
     if etag:
         handler.send_header("ETag", tag)
     if modified:
         handler.send_header("Last-Modified", MODIFIED)
     if encoding:
         handler.send_header("Content-Encoding", encoding)
-    if framing == "length":
+    if framing == "length" or lie:
         handler.send_header("Content-Length", str(len(body) + lie))
-    elif framing == "chunked":
+    if framing == "chunked":
         handler.send_header("Transfer-Encoding", "chunked")
-    else:
+    elif framing == "close":
         handler.send_header("Connection", "close")
     handler.end_headers()
     whole = until is None or until >= start + len(body)

@@ -25,7 +25,7 @@ from modelzoo.download import transfer, web
 from modelzoo.download.partial import STALE
 from modelzoo.errors import DownloadError, WeightsUnavailable
 from modelzoo.registry import HostedFile
-from tests.fault_server import LFS_POINTER, FaultServer, page, redirect, running, send, status
+from tests.fault_server import LFS_POINTER, PAGE, FaultServer, page, redirect, running, send, status
 
 CONTENT = random.Random(3).randbytes(400_000)
 OTHER = random.Random(4).randbytes(400_000)
@@ -116,6 +116,7 @@ def test_a_file_is_as_readable_as_the_user_wants_files_to_be(url, target):
     [
         ("/nothing", {}, "HTTP 404 Not Found"),
         ("/page", {}, "a web page came instead of a file"),
+        ("/dripping page", {}, "a web page came instead of a file"),
         ("/pointer", {}, "a Git LFS pointer came instead of the file that it points to"),
         ("/file", {"size": len(CONTENT) + 1}, "wanted 400,001 bytes, the host has 400,000"),
         ("/file", {"size": 10}, "wanted 10 bytes, the host has 400,000"),
@@ -131,6 +132,7 @@ def test_a_file_is_as_readable_as_the_user_wants_files_to_be(url, target):
 def test_wrong_content_raises_and_leaves_nothing(path, known, message, server, target):
     server.places |= {
         "/page": page,
+        "/dripping%20page": partial(send, content=PAGE, piece=3, pause=0.002),
         "/pointer": LFS_POINTER,
         "/chunked": partial(send, content=CONTENT, framing="chunked"),
         "/short": partial(send, content=CONTENT, lie=100, etag=False, modified=False),
@@ -149,6 +151,12 @@ def test_an_archive_that_the_host_takes_for_an_encoded_file_arrives_as_it_is(ser
     download.fetch(f"{server.url}/file.gz", target, checksums=checksums)
     assert target.read_bytes() == archive
     assert server.asked[0][1]["Accept-Encoding"] == "identity"
+
+
+def test_a_length_beside_chunks_is_not_believed(server, target):
+    server.serve(CONTENT, [partial(send, framing="chunked", lie=-100)])
+    download.fetch(f"{server.url}/file", target)
+    assert target.read_bytes() == CONTENT
 
 
 def test_what_was_there_survives_a_failed_download(url, target):
@@ -239,6 +247,27 @@ def test_a_broken_transfer_goes_on_where_it_broke(server, target, waits):
     assert len(waits) == 2
 
 
+def test_a_host_that_sends_shorter_parts_than_asked_for_is_asked_again(server, target):
+    server.serve(CONTENT, [BROKEN, partial(send, most=100_000), partial(send, most=100_000)])
+    download.fetch(f"{server.url}/file", target, **KNOWN)
+    assert ranges(server) == [None, "bytes=150000-", "bytes=250000-", "bytes=350000-"]
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_part_of_a_file_whose_size_the_host_does_not_tell_is_taken(server, target):
+    server.serve(CONTENT, [BROKEN, partial(send, whole_size="*")])
+    download.fetch(f"{server.url}/file", target)
+    assert ranges(server) == [None, "bytes=150000-"]
+    assert target.read_bytes() == CONTENT
+
+
+def test_an_end_that_no_length_announced_is_a_broken_connection_if_the_size_is_known(server, target):
+    server.serve(CONTENT, [partial(send, framing="close", until=150_000)])
+    download.fetch(f"{server.url}/file", target, size=len(CONTENT))
+    assert ranges(server) == [None, "bytes=150000-"]
+    assert target.read_bytes() == CONTENT
+
+
 def test_a_flaky_line_brings_a_long_file(server, target, monkeypatch):
     """It breaks off ten times, more often than a transfer without progress is tried."""
     monkeypatch.setattr(transfer, "PROGRESS", 30_000)
@@ -274,6 +303,7 @@ def test_the_next_call_goes_on_where_the_last_one_stopped(known, how, condition,
     ("known", "how"),
     [
         ({}, {"etag": False, "modified": False}),
+        ({}, {"etag": "weak", "modified": False}),
         ({}, {"etag": False, "framing": "chunked"}),
         ({"size": len(CONTENT)}, {"etag": False, "modified": False}),
     ],
@@ -584,8 +614,9 @@ def test_a_redirect_to_what_is_no_web_address_is_refused(location, server, targe
         download.fetch(f"{server.url}/away", target)
 
 
-def test_a_redirecting_page_is_not_read(server, target):
+def test_a_redirecting_page_is_not_read(server, target, monkeypatch):
     """However long it is: here it never ends."""
+    monkeypatch.setattr(web, "READ_TIMEOUT", 0.5)
 
     def endless(handler):
         handler.send_response(302)
@@ -646,7 +677,9 @@ def test_a_confirmation_that_leads_elsewhere_is_not_given(action, drive, server,
 
 
 def test_a_form_of_another_host_is_not_followed(drive, server, target, monkeypatch):
-    monkeypatch.setattr(web, "DRIVE", ("drive.google.com",))
+    monkeypatch.setattr(web, "DRIVE", ("localhost",))
+    form = confirmation(server.url.replace("127.0.0.1", "localhost") + "/download")
+    server.places["/uc?id=1"] = partial(page, body=form)
     with pytest.raises(DownloadError, match="a web page came instead of a file"):
         download.fetch(drive, target)
     assert len(server.asked) == 1
