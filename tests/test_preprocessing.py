@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -490,6 +491,75 @@ def test_damaged_bytes_never_raise_anything_but_a_picture_error():
                     read_picture(damaged.tobytes())
             except PictureError:
                 pass
+
+
+def bmp_claiming(width: int, height: int) -> bytes:
+    return b"BM" + struct.pack("<IIIIiiHHIIiiII", 54, 0, 54, 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+
+
+def gif_claiming(width: int, height: int) -> bytes:
+    return b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0) + b",\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+
+
+def tiff_claiming(width: int) -> bytes:
+    entry = struct.Struct("<HHII")  # tag, type, count, value
+    return encoded(PIXELS, "TIFF").replace(entry.pack(256, 4, 1, 56), entry.pack(256, 4, 1, width))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png_claiming(31623, 31623),
+        bmp_claiming(40000, 25000),
+        gif_claiming(40000, 25000),
+        b"P6 40000 25000 255\n",
+        tiff_claiming(2**30),
+    ],
+    ids=["PNG", "BMP", "GIF", "PPM", "TIFF"],
+)
+def test_a_thousand_million_pixels_are_refused_before_any_is_decoded(content):
+    tracemalloc.start()
+    try:
+        refused(
+            content, r"is too large \(.*\); the limit is 178956970 pixels, against decompression bombs\.$"
+        )
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_text_beside_the_pixels_that_unpacks_to_gigabytes_is_refused():
+    packed = zlib.compress(b"key\0" + bytes(2**27))
+    png, text = encoded(PIXELS, "PNG"), b"zTXtkey\0\0" + packed
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    bomb = png[:33] + chunk + png[33:]  # after the header
+    tracemalloc.start()
+    try:
+        refused(bomb, "is cut short or damaged")
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_frame_that_goes_beyond_its_animation_is_counted():
+    """The limit holds for what is decoded, not for what the header says."""
+    content = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0)
+    content += b"," + struct.pack("<HHHHB", 0, 0, 40000, 25000, 0) + b"\2\2D\1\0;"
+    refused(content, "is too large")
+
+
+def test_a_later_frame_is_not_even_looked_at(tmp_path):
+    frames = [Image.fromarray(PIXELS).convert("P"), Image.new("P", (40, 40))]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    whole = (tmp_path / "a.gif").read_bytes()
+    first = read_picture(whole)
+    assert np.array_equal(read_picture(whole[:-20]), first)
+
+
+def test_a_postscript_program_is_not_run(monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", None)
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n(x) run\n%%EOF\n"
+    refused(program, r"is a drawing program \(EPS\), which is not run")
 
 
 def test_the_limit_holds_where_pillows_was_lifted(monkeypatch):

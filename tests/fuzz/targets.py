@@ -8,6 +8,7 @@ import struct
 import tarfile
 import tempfile
 import time
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
+from PIL import Image
 from safetensors.numpy import save
 
-from modelzoo import weights
+from modelzoo import preprocessing, weights
 from modelzoo.conversion import archives, readers
 from modelzoo.errors import ModelZooError
 from tests.readers import tables
@@ -187,9 +189,26 @@ def _archive_seeds() -> list[bytes]:
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode=mode, format=format) as tar:
             for name, content in contents.items():
-                info = tarfile.TarInfo(name if format == tarfile.USTAR_FORMAT else f"{'long/' * 30}é/{name}")
+                info = tarfile.TarInfo(name if format == tarfile.USTAR_FORMAT else f"{'long' * 30}é/{name}")
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
+        seeds.append(buffer.getvalue())
+    return seeds
+
+
+def _picture(path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's about damaged metadata
+        pixels = preprocessing.read_picture(path)
+    assert (pixels.dtype, pixels.ndim, pixels.shape[2]) == (np.uint8, 3, 3)
+
+
+def _picture_seeds() -> list[bytes]:
+    pixels = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    seeds = []
+    for format in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "TGA"):
+        buffer = io.BytesIO()
+        pixels.save(buffer, format)
         seeds.append(buffer.getvalue())
     return seeds
 
@@ -203,4 +222,5 @@ TARGETS = {
     "keras_h5": Target("net.h5", _keras_h5_seeds, _keras_h5),
     "weights": Target("ours.h5", _weights_seeds, _weights),
     "archives": Target("download", _archive_seeds, _archive),
+    "pictures": Target("picture", _picture_seeds, _picture),
 }

@@ -14,9 +14,16 @@ from random import Random
 
 import atheris
 
-with atheris.instrument_imports(
-    include=["modelzoo.conversion", "modelzoo.weights", "modelzoo.hdf5", "zipfile", "tarfile"]
-):
+COVERED = (
+    "modelzoo.conversion",
+    "modelzoo.hdf5",
+    "modelzoo.preprocessing",
+    "modelzoo.weights",
+    "tarfile",
+    "zipfile",
+)
+
+with atheris.instrument_imports(include=list(COVERED)):
     from tests.fuzz import targets
 from tests.fuzz.mutations import mutate
 

@@ -269,3 +269,73 @@ def test_a_gzip_whose_checksum_is_wrong_is_refused(archive):
     content[-8] ^= 0xFF
     with pytest.raises(ConversionError, match="CRC check failed"), unpacked(archive(content)):
         pass
+
+
+def test_a_bomb_is_refused_before_it_fills_the_disk(archive):
+    """Fifty megabytes of zeros in fifty kilobytes; weights hardly shrink at all."""
+    path = archive(zip_of({"net.params": bytes(50 * MEBIBYTE)}))
+    with pytest.raises(ConversionError, match=r"larger than 16777216 bytes, as a bomb's are"), unpacked(path):
+        pass
+
+
+def test_a_bomb_after_the_end_of_a_tar_is_refused(archive):
+    content = tar_of(CONTENTS) + bytes(50 * MEBIBYTE)
+    path = archive(gzip.compress(content))
+    with pytest.raises(ConversionError, match="more than 16777216 bytes follow its end"), unpacked(path):
+        pass
+
+
+def test_entries_of_a_zip_that_share_their_bytes_are_bounded_by_what_they_unpack_to(archive, monkeypatch):
+    """One packed member under a thousand names, as in https://www.bamsoftware.com/hacks/zipbomb/."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as written:
+        written.writestr("0", bytes(MEBIBYTE))
+        for number in range(1, 1000):
+            info = zipfile.ZipInfo(str(number))
+            first = written.filelist[0]
+            for field in ("compress_type", "compress_size", "file_size", "CRC", "header_offset", "flag_bits"):
+                setattr(info, field, getattr(first, field))
+            written.filelist.append(info)
+        written._didModify = True
+    with pytest.raises(ConversionError, match="cannot be unpacked: "), unpacked(archive(buffer.getvalue())):
+        pass
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_member_far_below_the_folder_is_refused(archive, format):
+    path = archive(FORMATS[format]({"a/" * 40 + "b": b""}))
+    with pytest.raises(ConversionError, match="lies more than 32 folders deep"), unpacked(path):
+        pass
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_stream_beside_a_file_is_refused(archive, format):
+    """Windows would write it into the file `a`."""
+    path = archive(FORMATS[format]({"a:b": b""}))
+    with pytest.raises(ConversionError, match="could lie outside the folder"), unpacked(path):
+        pass
+
+
+@pytest.mark.parametrize("member", ["/etc/passwd", "../../etc/passwd", "a/../b"])
+def test_a_wanted_member_outside_the_folder_is_not_found(archive, member):
+    with pytest.raises(ConversionError, match="has no member"), unpacked(archive(zip_of(CONTENTS)), member):
+        pass
+
+
+def test_a_file_below_a_file_is_refused(archive):
+    path = archive(tar_of({"a": b"x", "a/b": b"y"}))
+    with pytest.raises(ConversionError, match=r"cannot be unpacked: [^\n]+\.$"), unpacked(path):
+        pass
+
+
+def test_a_member_of_negative_size_is_refused(archive):
+    info = tarfile.TarInfo("a")
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = b"\xff" * 12  # minus one, in base 256
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    with (
+        pytest.raises(ConversionError, match="cannot be unpacked"),
+        unpacked(archive(bytes(header) + bytes(1024))),
+    ):
+        pass

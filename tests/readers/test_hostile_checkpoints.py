@@ -64,7 +64,7 @@ def test_what_the_tests_write_is_read(checkpoint):
 
 
 def shared_prefixes(count: int) -> bytes:
-    """One long key, and many that take all but their ends from the one before: a hundred times the file."""
+    """One long key, and many that take all but their ends from the one before."""
     content = b"\0\0\x06" + HEADER + b"\0\xff\x1f" + varint(len(GOOD)) + b"+" * 4095 + GOOD
     for number in range(count):
         content += b"\xfc\x1f\x04" + varint(len(GOOD)) + b"%04x" % number + GOOD
