@@ -49,16 +49,25 @@ def limit(entry: Entry) -> float:
     return LIMITS.get(entry.graph.family, LIMIT)
 
 
+def has_original(entry: Entry) -> bool:
+    """Whether the original program's outputs are known: of a model in a registry of one's own they are not."""
+    return keras_originals.has(entry) or _golden_path(entry).is_file()
+
+
 def original(entry: Entry) -> dict[str, np.ndarray]:
     """The original program's outputs, as a golden keeps them."""
     if keras_originals.has(entry):
         return golden(keras_originals.outputs(entry, inputs(entry)))
-    with np.load(GOLDENS / f"{entry.key}.npz") as file:
+    with np.load(_golden_path(entry)) as file:
         return dict(file)
 
 
 def write_golden(entry: Entry, outputs: Mapping[str, np.ndarray]) -> None:
-    np.savez_compressed(GOLDENS / f"{entry.key}.npz", **golden(outputs))
+    np.savez_compressed(_golden_path(entry), **golden(outputs))
+
+
+def _golden_path(entry: Entry) -> Path:
+    return GOLDENS / f"{entry.key}.npz"
 
 
 def inputs(entry: Entry) -> dict[str, np.ndarray]:

@@ -281,6 +281,7 @@ COMMANDS = [
     ["classify", str(CAT), "-m", OWN],
     ["list"],
     ["info", OWN],
+    ["verify", OWN, "resnet9_cifar10"],
     ["download", OWN],
     ["cache", "list"],
     ["cache", "path"],
