@@ -7,6 +7,7 @@ as its shape says. What is refused raises ValueError with the reason.
 
 from __future__ import annotations
 
+import functools
 import math
 import mmap
 import struct
@@ -21,6 +22,7 @@ from modelzoo.errors import ModelZooError
 
 MAX_NAME_BYTES = 4096
 MAX_NAMES_BYTES = 2**24  # of one list; an attribute as HDF5 usually keeps it has at most 64 KiB
+MAX_TEXTS_BYTES = 2**30  # of one list whose texts have lengths of their own, were each the file's longest
 NUMBERS = "fiub"  # NumPy's kinds: floating-point, signed, unsigned, boolean
 # A global heap (HDF5 File Format Specification, III.E) holds the texts that have a length of their own.
 HEAP_START = b"GCOL\x01"
@@ -86,40 +88,50 @@ def text(item: h5py.Group, attribute: str) -> str:
     if found.shape != () or kind is None or (kind.length or 0) > MAX_NAMES_BYTES:
         raise ValueError(f"the attribute {attribute!r} is not a text")
     if kind.length is None:
-        _require_sound_heaps(item.file)
+        _longest_text(item.file)
     return _decoded(item.attrs[attribute])
 
 
-def _require_sound_heaps(file: h5py.File) -> None:
-    """HDF5 1.14 never comes back from a global heap that has an object of no size."""
+def _longest_text(file: h5py.File) -> int:
+    """Bytes of the largest object in the global heaps, which are checked as a whole.
+
+    HDF5 1.14 never comes back from a global heap that has an object of no size.
+    """
     if file.id.get_create_plist().get_sizes() != (8, 8):
         raise ValueError("its addresses and sizes do not have 8 bytes")
+    state = Path(file.filename).stat()
+    return _longest_in(file.filename, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)  # every layer of a file asks
+def _longest_in(path: str, size: int, modified: int) -> int:
     with (
-        Path(file.filename).open("rb") as stream,
+        Path(path).open("rb") as stream,
         mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
     ):
-        objects, heap = 0, data.find(HEAP_START)
+        objects, longest, heap = 0, 0, data.find(HEAP_START)
         while heap >= 0:
-            for _ in _heap_objects(data, heap):
-                objects += 1
+            for length in _heap_objects(data, heap):
+                objects, longest = objects + 1, max(longest, length)
                 if objects > MAX_HEAP_OBJECTS:
                     raise ValueError(f"its global heaps have more than {MAX_HEAP_OBJECTS} objects")
             heap = data.find(HEAP_START, heap + 1)
+        return longest
 
 
 def _heap_objects(data: mmap.mmap, heap: int) -> Iterator[int]:
-    """The offsets of a heap's objects; none if it is not one, as its size shows."""
+    """The sizes of a heap's objects; none if it is not one, as its size shows."""
     size = HEAP_HEADER.unpack_from(data, heap)[1] if heap + HEAP_HEADER.size <= len(data) else len(data)
     end = heap + size
     if end > len(data):
         return
     at = heap + HEAP_HEADER.size
     while at + HEAP_OBJECT.size <= end:
-        yield at
         index, _, _, length = HEAP_OBJECT.unpack_from(data, at)
         length = length if index == HEAP_FREE else HEAP_OBJECT.size + -(-length // 8) * 8
         if not HEAP_OBJECT.size <= length <= end - at:
             raise ValueError("an object in a global heap goes beyond it, or nowhere")
+        yield length
         at += length
 
 
@@ -129,11 +141,15 @@ def names(item: h5py.Group, attribute: str) -> list[str]:
     if found.shape is not None and math.prod(found.shape) == 0:
         return []  # of any type: Keras writes an empty list as one of numbers
     kind = h5py.check_string_dtype(found.dtype)
-    # Of a length of its own each text could stand for the whole file.
-    if kind is None or kind.length is None or len(found.shape) != 1:
-        raise ValueError(f"the attribute {attribute!r} is not a list of texts of one length")
-    if kind.length > MAX_NAME_BYTES or found.shape[0] * kind.length > MAX_NAMES_BYTES:
-        raise ValueError(f"the attribute {attribute!r} claims {found.shape[0]} texts of {kind.length} bytes")
+    if kind is None or len(found.shape) != 1:
+        raise ValueError(f"the attribute {attribute!r} is not a list of texts")
+    count = found.shape[0]
+    if kind.length is None:  # each could stand for the same long text
+        longest = _longest_text(item.file)
+        if count * longest > MAX_TEXTS_BYTES:
+            raise ValueError(f"the attribute {attribute!r} may have {count} texts of {longest} bytes")
+    elif kind.length > MAX_NAME_BYTES or count * kind.length > MAX_NAMES_BYTES:
+        raise ValueError(f"the attribute {attribute!r} claims {count} texts of {kind.length} bytes")
     return [_decoded(name) for name in item.attrs[attribute]]
 
 
