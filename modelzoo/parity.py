@@ -50,7 +50,7 @@ def limit(entry: Entry) -> float:
 
 
 def has_original(entry: Entry) -> bool:
-    """Whether the original program's outputs are known: of a model in a registry of one's own they are not."""
+    """Whether the original program's outputs are known; of a model of the user's own they are not."""
     return keras_originals.has(entry) or _golden_path(entry).is_file()
 
 

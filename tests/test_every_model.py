@@ -10,7 +10,7 @@ import keras
 import pytest
 
 import modelzoo
-from modelzoo import architectures, weights
+from modelzoo import architectures, conversion, weights
 from tests.conftest import ROOT
 
 LOADED = (
@@ -27,6 +27,14 @@ def of_each_graph() -> list[modelzoo.registry.Entry]:
 
 
 ENTRIES = of_each_graph()
+SHARING = {  # the entries with the same network, whose files may come from elsewhere
+    entry.key: [
+        other
+        for other in map(modelzoo.info, modelzoo.list_models())
+        if (other.graph.family, other.graph.variant) == (entry.graph.family, entry.graph.variant)
+    ]
+    for entry in ENTRIES
+}
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +53,9 @@ def check(entry, model: keras.Model, backbone: keras.Model, maps: dict) -> None:
     everything, without_top = weights.shapes(model), weights.shapes(backbone)
     assert without_top.items() <= everything.items()
     assert weights.top(everything) == [path for path in everything if path not in without_top]
+    for source in (source for other in SHARING[entry.key] for source in other.sources):
+        name_of = conversion.family_of(source).naming(entry.graph.variant)
+        assert len({name_of(path) for path in everything}) == len(everything), source.converter
     assert list(maps) == ["C2", "C3", "C4", "C5"][: len(maps)]
     for name, (_, height, width, _) in ((name, x.shape) for name, x in maps.items()):
         # Windows that end at the edge lose some pixels there.

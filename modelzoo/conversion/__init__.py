@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from modelzoo.architectures import build
 from modelzoo.conversion import archives, pairing, readers
 from modelzoo.errors import ConversionError, some
 from modelzoo.files import digests
-from modelzoo.registry import Entry, Source
+from modelzoo.registry import Entry, Graph, Source
 
 VERSION = 1  # of the converters; it grows when the same upstream file would give other weights
 DTYPE = np.dtype(np.float32)  # of every tensor in every upstream file so far
@@ -77,7 +78,11 @@ def _whose(path: Path) -> str:
 
 def weight_shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
     """The shape of every weight of the entry's full network by `layer/weight`, in the order of layers."""
-    graph = entry.graph
+    return dict(_shapes(entry.graph))
+
+
+@functools.cache  # recognition and publishing ask for the same networks again
+def _shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
     network = build(
         graph.family,
         graph.variant,
