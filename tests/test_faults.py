@@ -9,7 +9,6 @@ import random
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain, repeat
@@ -123,11 +122,6 @@ def waits(monkeypatch) -> list[float]:
     return waits
 
 
-@pytest.fixture(scope="module")
-def tally():
-    return Counter()
-
-
 def script(fault: str, position: str, always: bool):
     """The behaviours, request by request, that bring the fault to the position."""
     offset = POSITIONS[position]
@@ -156,7 +150,7 @@ def left(folder) -> list[str]:
 @pytest.mark.parametrize("known", KNOWN)
 @pytest.mark.parametrize("fault", [*LINE, *HOST])
 def test_the_right_file_arrives_or_a_reason_and_nothing_else(
-    fault, known, server, tally, tmp_path, monkeypatch
+    fault, known, server, tmp_path, monkeypatch, record_property
 ):
     if fault == "stalled":
         monkeypatch.setattr(web, "READ_TIMEOUT", 0.2)
@@ -186,17 +180,7 @@ def test_the_right_file_arrives_or_a_reason_and_nothing_else(
             download.fetch(server.url, target, **KNOWN[known])
             assert target.read_bytes() == WANTED
             assert left(folder) == ["file.bin"]
-            tally["refused" if reason else "arrived"] += 1
-
-
-def test_the_matrix_is_counted(tally, capsys):
-    faults = len(LINE) + len(HOST)
-    with capsys.disabled():
-        print(
-            f"\nfault matrix: {faults} faults x {len(POSITIONS)} positions x (once, always) x "
-            f"(checksum, nothing known) = {sum(tally.values())} cases: "
-            f"{tally['arrived']} arrived, {tally['refused']} refused, 0 lost"
-        )
+            record_property("transfer", "refused" if reason else "arrived")
 
 
 PROGRAM = """

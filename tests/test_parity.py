@@ -23,10 +23,10 @@ def _free_memory():
 
 
 @pytest.mark.parametrize("entry", WITH_GOLDEN, ids=lambda entry: entry.key)
-def test_logits_and_feature_maps_are_the_original_programs(entry, parity_table):
+def test_logits_and_feature_maps_are_the_original_programs(entry, record_property):
     """Those of keras.applications are in test_keras_applications.py."""
     figures = parity.compare(entry, parity.original(entry))
-    parity_table.append(row(entry, figures))
+    record_property("parity", row(entry, figures))
     assert figures["argmax_equal"]
     assert figures["logits_std"] > 0.1  # a constant output would agree with anything
     assert parity.worst(figures) <= parity.limit(entry)
