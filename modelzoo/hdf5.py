@@ -7,13 +7,13 @@ as its shape says. What is refused raises ValueError with the reason.
 
 from __future__ import annotations
 
-import functools
 import math
 import mmap
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from functools import lru_cache
 
 import h5py
 import numpy as np
@@ -22,7 +22,7 @@ from modelzoo.errors import ModelZooError
 
 MAX_NAME_BYTES = 4096
 MAX_NAMES_BYTES = 2**24  # of one list; an attribute as HDF5 usually keeps it has at most 64 KiB
-MAX_TEXTS_BYTES = 2**30  # of one list whose texts have lengths of their own, were each the file's longest
+MAX_TEXTS_BYTES = 2**29  # of a list whose texts have lengths of their own: as many times the longest one
 NUMBERS = "fiub"  # NumPy's kinds: floating-point, signed, unsigned, boolean
 # A global heap (HDF5 File Format Specification, III.E) holds the texts that have a length of their own.
 HEAP_START = b"GCOL\x01"
@@ -92,49 +92,6 @@ def text(item: h5py.Group, attribute: str) -> str:
     return _decoded(item.attrs[attribute])
 
 
-def _longest_text(file: h5py.File) -> int:
-    """Bytes of the largest object in the global heaps, which are checked as a whole.
-
-    HDF5 1.14 never comes back from a global heap that has an object of no size.
-    """
-    if file.id.get_create_plist().get_sizes() != (8, 8):
-        raise ValueError("its addresses and sizes do not have 8 bytes")
-    state = Path(file.filename).stat()
-    return _longest_in(file.filename, state.st_size, state.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=1)  # every layer of a file asks
-def _longest_in(path: str, size: int, modified: int) -> int:
-    with (
-        Path(path).open("rb") as stream,
-        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
-    ):
-        objects, longest, heap = 0, 0, data.find(HEAP_START)
-        while heap >= 0:
-            for length in _heap_objects(data, heap):
-                objects, longest = objects + 1, max(longest, length)
-                if objects > MAX_HEAP_OBJECTS:
-                    raise ValueError(f"its global heaps have more than {MAX_HEAP_OBJECTS} objects")
-            heap = data.find(HEAP_START, heap + 1)
-        return longest
-
-
-def _heap_objects(data: mmap.mmap, heap: int) -> Iterator[int]:
-    """The sizes of a heap's objects; none if it is not one, as its size shows."""
-    size = HEAP_HEADER.unpack_from(data, heap)[1] if heap + HEAP_HEADER.size <= len(data) else len(data)
-    end = heap + size
-    if end > len(data):
-        return
-    at = heap + HEAP_HEADER.size
-    while at + HEAP_OBJECT.size <= end:
-        index, _, _, length = HEAP_OBJECT.unpack_from(data, at)
-        length = length if index == HEAP_FREE else HEAP_OBJECT.size + -(-length // 8) * 8
-        if not HEAP_OBJECT.size <= length <= end - at:
-            raise ValueError("an object in a global heap goes beyond it, or nowhere")
-        yield length
-        at += length
-
-
 def names(item: h5py.Group, attribute: str) -> list[str]:
     """The texts of an attribute."""
     found = h5py.h5a.open(item.id, attribute.encode())
@@ -143,14 +100,48 @@ def names(item: h5py.Group, attribute: str) -> list[str]:
     kind = h5py.check_string_dtype(found.dtype)
     if kind is None or len(found.shape) != 1:
         raise ValueError(f"the attribute {attribute!r} is not a list of texts")
-    count = found.shape[0]
-    if kind.length is None:  # each could stand for the same long text
-        longest = _longest_text(item.file)
-        if count * longest > MAX_TEXTS_BYTES:
-            raise ValueError(f"the attribute {attribute!r} may have {count} texts of {longest} bytes")
-    elif kind.length > MAX_NAME_BYTES or count * kind.length > MAX_NAMES_BYTES:
-        raise ValueError(f"the attribute {attribute!r} claims {count} texts of {kind.length} bytes")
+    length, longest, most = kind.length, MAX_NAME_BYTES, MAX_NAMES_BYTES
+    if length is None:  # each may stand for the longest text in the file, such as the model's configuration
+        length, longest, most = _longest_text(item.file), math.inf, MAX_TEXTS_BYTES
+    if length > longest or found.shape[0] * length > most:
+        raise ValueError(f"the attribute {attribute!r} claims {found.shape[0]} texts of {length} bytes")
     return [_decoded(name) for name in item.attrs[attribute]]
+
+
+def _longest_text(file: h5py.File) -> int:
+    """The bytes of the largest object in the global heaps, which are sound."""
+    if file.id.get_create_plist().get_sizes() != (8, 8):
+        raise ValueError("its addresses and sizes do not have 8 bytes")
+    state = os.stat(file.filename)
+    return _longest_in(file.filename, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _longest_in(path: str, _size: int, _changed: int) -> int:
+    """HDF5 1.14 never comes back from a heap that has an object of no size: they are gone through first."""
+    longest = objects = 0
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        heap = data.find(HEAP_START)
+        while heap >= 0:
+            for size in _heap_objects(data, heap):
+                longest, objects = max(longest, size), objects + 1
+                if objects > MAX_HEAP_OBJECTS:
+                    raise ValueError(f"its global heaps have more than {MAX_HEAP_OBJECTS} objects")
+            heap = data.find(HEAP_START, heap + 1)
+    return longest
+
+
+def _heap_objects(data: mmap.mmap, heap: int) -> Iterator[int]:
+    """The sizes of a heap's objects; none if it is not a heap, as its own size shows."""
+    size = HEAP_HEADER.unpack_from(data, heap)[1] if heap + HEAP_HEADER.size <= len(data) else len(data)
+    at, end = heap + HEAP_HEADER.size, heap + size
+    while end <= len(data) and at + HEAP_OBJECT.size <= end:
+        index, _, _, length = HEAP_OBJECT.unpack_from(data, at)
+        taken = length if index == HEAP_FREE else HEAP_OBJECT.size + -(-length // 8) * 8
+        if not HEAP_OBJECT.size <= taken <= end - at:
+            raise ValueError("an object in a global heap goes beyond it, or nowhere")
+        yield 0 if index == HEAP_FREE else length
+        at += taken
 
 
 def _decoded(value: str | bytes) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from modelzoo import architectures
 
-
 DRIVE_PAGE = "https://drive.google.com/open?id="
 DRIVE_FILE = "https://drive.google.com/uc?export=download&id="
 
