@@ -31,20 +31,21 @@ def test_a_closed_safetensors_file_says_so(safetensors):
         tensors.read("a")
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda content: content[:-1], "file not fully covered; the file may be damaged"),
-        (lambda content: content + b"x", "file not fully covered"),
-        (lambda content: content[:30], "invalid header length"),
-        (lambda content: content[:7], "header too small"),
-        (lambda content: b"\xff" * 8 + content[8:], "header too large"),
-        (lambda content: content.replace(b"[1,3]", b"[1,4]"), "invalid shape"),
-    ],
-)
-def test_a_safetensors_file_that_contradicts_itself_is_refused(safetensors, change, message):
-    safetensors.write_bytes(change(safetensors.read_bytes()))
-    with pytest.raises(ConversionError, match=rf"net\.safetensors .*{message}"):
+CONTRADICTIONS = {
+    "a byte is missing": lambda content: content[:-1],
+    "a byte too many": lambda content: content + b"x",
+    "cut in the header": lambda content: content[:30],
+    "cut in the length": lambda content: content[:7],
+    "a header without end": lambda content: b"\xff" * 8 + content[8:],
+    "another shape": lambda content: content.replace(b"[1,3]", b"[1,4]"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_a_safetensors_file_that_contradicts_itself_is_refused(name, safetensors):
+    safetensors.write_bytes(CONTRADICTIONS[name](safetensors.read_bytes()))
+    message = r"^[^\n]*net\.safetensors cannot be read as a safetensors file: [^\n]*fetch it again\.$"
+    with pytest.raises(ConversionError, match=message):
         open_safetensors(safetensors)
 
 
