@@ -14,23 +14,16 @@ from random import Random
 
 import atheris
 
-COVERED = (
-    "modelzoo.conversion",
-    "modelzoo.hdf5",
-    "modelzoo.preprocessing",
-    "modelzoo.weights",
-    "tarfile",
-    "zipfile",
-)
-
-with atheris.instrument_imports(include=list(COVERED)):
-    from tests.fuzz import targets
 from tests.fuzz.mutations import mutate
 
+COVERED = ["modelzoo.conversion", "modelzoo.hdf5", "modelzoo.preprocessing", "modelzoo.weights", "tarfile"]
 MAX_MORE_BYTES = 2**27  # of address space, beyond what the imports take
 
 
 def main(name: str, *options: str) -> None:
+    with atheris.instrument_imports(include=COVERED):
+        from tests.fuzz import targets
+
     target = targets.TARGETS[name]
     with tempfile.TemporaryDirectory(dir=_memory_disk()) as folder:
         for seed in target.seeds():  # what is imported on first use is neither timed nor counted
