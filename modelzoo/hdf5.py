@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from functools import lru_cache
 
 import h5py
 import numpy as np
@@ -21,6 +22,7 @@ from modelzoo.errors import ModelZooError
 
 MAX_NAME_BYTES = 4096
 MAX_NAMES_BYTES = 2**24  # of one list; an attribute as HDF5 usually keeps it has at most 64 KiB
+MAX_TEXTS_BYTES = 2**29  # of a list whose texts have lengths of their own: as many times the longest one
 NUMBERS = "fiub"  # NumPy's kinds: floating-point, signed, unsigned, boolean
 # A global heap (HDF5 File Format Specification, III.E) holds the texts that have a length of their own.
 HEAP_START = b"GCOL\x01"
@@ -86,41 +88,8 @@ def text(item: h5py.Group, attribute: str) -> str:
     if found.shape != () or kind is None or (kind.length or 0) > MAX_NAMES_BYTES:
         raise ValueError(f"the attribute {attribute!r} is not a text")
     if kind.length is None:
-        _require_sound_heaps(item.file)
+        _longest_text(item.file)
     return _decoded(item.attrs[attribute])
-
-
-def _require_sound_heaps(file: h5py.File) -> None:
-    """HDF5 1.14 never comes back from a global heap that has an object of no size."""
-    if file.id.get_create_plist().get_sizes() != (8, 8):
-        raise ValueError("its addresses and sizes do not have 8 bytes")
-    with (
-        Path(file.filename).open("rb") as stream,
-        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
-    ):
-        objects, heap = 0, data.find(HEAP_START)
-        while heap >= 0:
-            for _ in _heap_objects(data, heap):
-                objects += 1
-                if objects > MAX_HEAP_OBJECTS:
-                    raise ValueError(f"its global heaps have more than {MAX_HEAP_OBJECTS} objects")
-            heap = data.find(HEAP_START, heap + 1)
-
-
-def _heap_objects(data: mmap.mmap, heap: int) -> Iterator[int]:
-    """The offsets of a heap's objects; none if it is not one, as its size shows."""
-    size = HEAP_HEADER.unpack_from(data, heap)[1] if heap + HEAP_HEADER.size <= len(data) else len(data)
-    end = heap + size
-    if end > len(data):
-        return
-    at = heap + HEAP_HEADER.size
-    while at + HEAP_OBJECT.size <= end:
-        yield at
-        index, _, _, length = HEAP_OBJECT.unpack_from(data, at)
-        length = length if index == HEAP_FREE else HEAP_OBJECT.size + -(-length // 8) * 8
-        if not HEAP_OBJECT.size <= length <= end - at:
-            raise ValueError("an object in a global heap goes beyond it, or nowhere")
-        at += length
 
 
 def names(item: h5py.Group, attribute: str) -> list[str]:
@@ -129,12 +98,50 @@ def names(item: h5py.Group, attribute: str) -> list[str]:
     if found.shape is not None and math.prod(found.shape) == 0:
         return []  # of any type: Keras writes an empty list as one of numbers
     kind = h5py.check_string_dtype(found.dtype)
-    # Of a length of its own each text could stand for the whole file.
-    if kind is None or kind.length is None or len(found.shape) != 1:
-        raise ValueError(f"the attribute {attribute!r} is not a list of texts of one length")
-    if kind.length > MAX_NAME_BYTES or found.shape[0] * kind.length > MAX_NAMES_BYTES:
-        raise ValueError(f"the attribute {attribute!r} claims {found.shape[0]} texts of {kind.length} bytes")
+    if kind is None or len(found.shape) != 1:
+        raise ValueError(f"the attribute {attribute!r} is not a list of texts")
+    length, longest, most = kind.length, MAX_NAME_BYTES, MAX_NAMES_BYTES
+    if length is None:  # each may stand for the longest text in the file, such as the model's configuration
+        length, longest, most = _longest_text(item.file), math.inf, MAX_TEXTS_BYTES
+    if length > longest or found.shape[0] * length > most:
+        raise ValueError(f"the attribute {attribute!r} claims {found.shape[0]} texts of {length} bytes")
     return [_decoded(name) for name in item.attrs[attribute]]
+
+
+def _longest_text(file: h5py.File) -> int:
+    """The bytes of the largest object in the global heaps, which are sound."""
+    if file.id.get_create_plist().get_sizes() != (8, 8):
+        raise ValueError("its addresses and sizes do not have 8 bytes")
+    state = os.stat(file.filename)
+    return _longest_in(file.filename, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _longest_in(path: str, _size: int, _changed: int) -> int:
+    """HDF5 1.14 never comes back from a heap that has an object of no size: they are gone through first."""
+    longest = objects = 0
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        heap = data.find(HEAP_START)
+        while heap >= 0:
+            for size in _heap_objects(data, heap):
+                longest, objects = max(longest, size), objects + 1
+                if objects > MAX_HEAP_OBJECTS:
+                    raise ValueError(f"its global heaps have more than {MAX_HEAP_OBJECTS} objects")
+            heap = data.find(HEAP_START, heap + 1)
+    return longest
+
+
+def _heap_objects(data: mmap.mmap, heap: int) -> Iterator[int]:
+    """The sizes of a heap's objects; none if it is not a heap, as its own size shows."""
+    size = HEAP_HEADER.unpack_from(data, heap)[1] if heap + HEAP_HEADER.size <= len(data) else len(data)
+    at, end = heap + HEAP_HEADER.size, heap + size
+    while end <= len(data) and at + HEAP_OBJECT.size <= end:
+        index, _, _, length = HEAP_OBJECT.unpack_from(data, at)
+        taken = length if index == HEAP_FREE else HEAP_OBJECT.size + -(-length // 8) * 8
+        if not HEAP_OBJECT.size <= taken <= end - at:
+            raise ValueError("an object in a global heap goes beyond it, or nowhere")
+        yield 0 if index == HEAP_FREE else length
+        at += taken
 
 
 def _decoded(value: str | bytes) -> str:

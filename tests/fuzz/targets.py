@@ -133,6 +133,7 @@ def _write_model(file: h5py.File) -> None:
     weights = file.create_group("model_weights")
     _write_keras(weights)
     weights.attrs["backend"] = "tensorflow"  # of a length of its own, as Keras since 2.2 writes it
+    weights.attrs["layer_names"] = ["conv"]  # Keras 3
 
 
 def _write_keras(group: h5py.Group) -> None:
