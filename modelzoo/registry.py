@@ -21,8 +21,8 @@ from modelzoo.errors import RegistryError, UnknownModel
 
 KEY = re.compile(r"[a-z0-9_.]+\.[a-z0-9]+")  # name.tag; the tag has no dot
 HEX = re.compile(r"[0-9a-f]+")
-CONVERTER = re.compile(r"[a-z_]+(\.[a-z0-9_]+)?")  # a module below modelzoo.conversion
 NEAREST = 3  # names offered for an unknown one
+CONVERTER = re.compile(r"[a-z_]+(\.[a-z0-9_]+)?")  # a module below modelzoo.conversion
 
 
 @dataclass(frozen=True)
