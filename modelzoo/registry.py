@@ -23,9 +23,9 @@ from modelzoo.errors import RegistryError, UnknownModel
 
 KEY = re.compile(r"[a-z0-9_.]+\.[a-z0-9]+")  # name.tag; the tag has no dot
 HEX = re.compile(r"[0-9a-f]+")
-CONVERTER = re.compile(r"[a-z_]+(\.[a-z0-9_]+)?")  # a module below modelzoo.conversion
 OWN = "MODELZOO_REGISTRY"  # the variable: a file, or an address with #sha256=... of a team's own registry
 NEAREST = 3  # names offered for an unknown one
+CONVERTER = re.compile(r"[a-z_]+(\.[a-z0-9_]+)?")  # a module below modelzoo.conversion
 
 
 @dataclass(frozen=True)

@@ -129,8 +129,8 @@ def _open(path: Path) -> Iterator[h5py.File]:
         raise WeightsMismatch(f"{path} is not an HDF5 file that can be read.") from error
     with file:
         with _refused(file):
-            is_ours = RECEIPT in file.attrs
-        if not is_ours:
+            ours = RECEIPT in file.attrs
+        if not ours:
             raise WeightsMismatch(
                 f"{path} is not one of our weight files: its {RECEIPT!r} attribute is missing."
             )

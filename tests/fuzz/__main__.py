@@ -3,7 +3,7 @@
 It needs Linux and atheris, in an environment of its own:
 
     uv venv --python 3.11 /tmp/fuzz
-    uv pip install --python /tmp/fuzz/bin/python atheris numpy h5py safetensors pillow
+    uv pip install --python /tmp/fuzz/bin/python atheris keras numpy h5py safetensors pillow
     /tmp/fuzz/bin/python -m tests.fuzz mxnet --minutes 5
 
 What breaks the rule of targets.py is kept under --findings, one file each, and the run goes on. Exit
@@ -24,9 +24,10 @@ from pathlib import Path
 from tests.fuzz.targets import TARGETS
 
 MAX_BYTES = 2**15  # of a fuzzed file
+FINDING = "Test unit written to"
 EXECUTIONS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 NOISE = re.compile(r"stat::|INFO|#\d|0x[0-9a-f]+,|\\\\|Base64|MS:|NOTE|\s+Combine")  # libFuzzer's own
-REASON = re.compile(r"^(?: ?=== Uncaught Python exception: ===|==\d+== ?ERROR: .*|ALARM: .*)$", re.MULTILINE)
+REASON = re.compile(r"^ ?(=== Uncaught Python exception|==\d+== ?ERROR|ALARM)", re.MULTILINE)
 
 
 def main() -> int:
@@ -50,19 +51,18 @@ def fuzz(name: str, seconds: float, seed: int, findings: Path) -> int:
         for number, content in enumerate(TARGETS[name].seeds()):
             Path(corpus, f"seed-{number}").write_bytes(content)
         while (left := int(seconds - (time.monotonic() - began))) > 0:
-            options = (
-                f"-max_total_time={left}",
-                f"-seed={seed + found if seed else 0}",
-                f"-max_len={MAX_BYTES}",
-            )
-            more = (
-                "-timeout=10",
-                "-rss_limit_mb=4096",
-                "-print_final_stats=1",
-                f"-artifact_prefix={findings}/",
-            )
+            options = {
+                "max_total_time": left,
+                "max_len": MAX_BYTES,
+                "seed": seed + found if seed else 0,
+                "timeout": 10,
+                "rss_limit_mb": 4096,
+                "print_final_stats": 1,
+                "artifact_prefix": f"{findings}/",
+            }
+            flags = [f"-{option}={value}" for option, value in options.items()]
             run = subprocess.run(
-                [sys.executable, "-m", "tests.fuzz.worker", name, *options, *more, corpus],
+                [sys.executable, "-m", "tests.fuzz.worker", name, *flags, corpus],
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -70,6 +70,8 @@ def fuzz(name: str, seconds: float, seed: int, findings: Path) -> int:
             )
             executions += sum(map(int, EXECUTIONS.findall(run.stderr)))
             if run.returncode:
+                if FINDING not in run.stderr:
+                    sys.exit(f"The fuzzer did not run.\n{run.stderr[-2000:]}")
                 found += 1
                 print(f"{name}: finding {found}\n{_excerpt(run.stdout + run.stderr)}", flush=True)
     minutes = (time.monotonic() - began) / 60
@@ -81,7 +83,7 @@ def _excerpt(output: str) -> str:
     """From where libFuzzer says what happened, without its statistics."""
     at = REASON.search(output)
     lines = output[at.start() if at else -3000 :].splitlines()
-    return "\n".join(f"    {line}" for line in lines if line and not NOISE.match(line))[:4000]
+    return "\n".join(f"    {line}" for line in lines if line and not NOISE.match(line))[:2000]
 
 
 if __name__ == "__main__":

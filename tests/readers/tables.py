@@ -57,7 +57,7 @@ def closed(content: bytes, compression: int = 0) -> bytes:
     return content + masked_crc(content)
 
 
-def table(pairs: list[tuple[bytes, bytes]], *, compression: int = 0, handles: dict[str, bytes] = {}) -> bytes:  # noqa: B006
+def table(pairs: list[tuple[bytes, bytes]], *, compression: int = 0, **handles: bytes) -> bytes:
     """A table of one data block; `handles` puts others in the places of "data", "metaindex" and "index"."""
     data, metaindex = closed(block(pairs), compression), closed(block([]))
     last = pairs[-1][0] + b"\0" if pairs else b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import struct
 import tracemalloc
 from pathlib import Path
@@ -9,7 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelzoo.conversion.readers import common, crc32c, open_tensorflow_checkpoint, tables
+from modelzoo.conversion.readers import (
+    common,
+    crc32c,
+    open_tensorflow_checkpoint,
+    tables,
+    tensorflow_checkpoint,
+)
 from modelzoo.errors import ConversionError
 from tests.fuzz.mutations import varint
 from tests.readers.files import MEBIBYTE, SHARD
@@ -76,16 +83,16 @@ def shared_prefixes(count: int) -> bytes:
 
 V2 = {
     "an index block of exabytes": (
-        index((b"a", GOOD), handles={"index": handle(0, HUGE)}),
+        index((b"a", GOOD), index=handle(0, HUGE)),
         "a block should take",
     ),
     "a data block of exabytes": (
-        index((b"a", GOOD), handles={"data": handle(0, HUGE)}),
+        index((b"a", GOOD), data=handle(0, HUGE)),
         "a block should take",
     ),
-    "a block beyond the end": (index((b"a", GOOD), handles={"data": handle(HUGE, 8)}), "a block should take"),
+    "a block beyond the end": (index((b"a", GOOD), data=handle(HUGE, 8)), "a block should take"),
     "a block that starts wrong": (
-        index((b"a", GOOD), handles={"data": handle(3, 20)}),
+        index((b"a", GOOD), data=handle(3, 20)),
         "checksum is wrong|compr",
     ),
     "compressed blocks": (index((b"a", GOOD), compression=1), "it has compressed blocks"),
@@ -183,8 +190,6 @@ def test_a_hostile_v1_checkpoint_is_refused(name, checkpoint):
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_checkpoint_of_too_many_tensors_is_refused(version, checkpoint, monkeypatch):
-    from modelzoo.conversion.readers import tensorflow_checkpoint
-
     monkeypatch.setattr(tensorflow_checkpoint, "MAX_TENSORS", 1)
     content = saved_slices({"a": ((2, 3), VALUES), "b": ((), VALUES[:4])})
     if version == 2:
@@ -209,3 +214,10 @@ def test_the_checksum_is_the_published_one():
     assert crc32c.crc32c(bytes(32)) == 0x8A9136AA
     assert crc32c.crc32c(b"\xff" * 32) == 0x62A8AB43
     assert crc32c.crc32c(bytes(range(32))) == 0x46DD794E
+
+
+@pytest.mark.parametrize("module", [crc32c, tensorflow_checkpoint], ids=lambda module: module.__name__)
+def test_the_examples_hold(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -49,6 +49,25 @@ def test_a_safetensors_file_that_contradicts_itself_is_refused(name, safetensors
         open_safetensors(safetensors)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"a":{"dtype":"F32","shape":[1099511627776,1024],"data_offsets":[0,4]}}',
+        b'{"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,4]}}',
+        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,18446744073709551615]}}',
+        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}',
+        b'{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}',
+        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+        b"[" * 1000,
+    ],
+    ids=["terabytes", "wrapping around", "beyond the end", "backwards", "negative", "shared", "nested"],
+)
+def test_a_hostile_safetensors_header_is_refused_in_one_sentence(header, tmp_path):
+    (tmp_path / "net.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    with pytest.raises(ConversionError, match=r"^[^\n]*net\.safetensors cannot be read[^\n]*\.$"):
+        open_safetensors(tmp_path / "net.safetensors")
+
+
 def test_a_safetensors_file_with_values_that_numpy_lacks_is_refused(tmp_path):
     header = b'{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
     (tmp_path / "net.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(2))

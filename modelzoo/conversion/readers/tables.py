@@ -23,13 +23,14 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types
 
 
 class Table:
-    """The pairs of one table, of which only the index is kept in memory."""
+    """The pairs of one table, of which the index and the block last read are kept in memory."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
         self._size = os.fstat(file.fileno()).st_size
         if self._size < FOOTER_BYTES:
             raise ValueError("it is too short for a table")
+        self._last: tuple[int, int, memoryview] | None = None
         footer = self._bytes(self._size - FOOTER_BYTES, FOOTER_BYTES)
         if footer[-len(TABLE_MAGIC) :] != TABLE_MAGIC:
             raise ValueError("it does not end as a table does")
@@ -72,12 +73,16 @@ class Table:
         raise ValueError(f"the key {wanted!r} is not there")
 
     def _block(self, offset: int, size: int) -> memoryview:
+        if self._last is not None and self._last[:2] == (offset, size):
+            return self._last[2]
+        self._last = None  # before the next one takes its memory
         content = memoryview(self._bytes(offset, size + 5))
         compression, checksum = struct.unpack("<BI", content[size:])
         if compression != UNCOMPRESSED:
             raise ValueError("it has compressed blocks, which TensorFlow does not write")
         if checksum != crc32c.masked(content[: size + 1]):
             raise ValueError("a block's checksum is wrong")
+        self._last = (offset, size, content[:size])
         return content[:size]
 
     def _bytes(self, offset: int, count: int) -> bytes:

@@ -184,7 +184,7 @@ class _SavedSlices(_CheckpointTensors):
             numbers = np.fromiter(varints(message(tensor, {VARINTS[stored.type]: b""})[0]), np.uint64)
             values = numbers.astype(stored.type)  # of a negative number the lower bits are it
         else:
-            raise ValueError("its values are of a type that V1 checkpoints rarely have")
+            raise ValueError("its values are of a type that is not read from V1 checkpoints")
         if len(values) != math.prod(stored.shape):
             raise ValueError(f"of shape {stored.shape}, it has {len(values)} values")
         return stored.array(values)
@@ -214,7 +214,7 @@ def _listed(table: Table, size: int) -> dict[str, Stored]:
 
 
 def _slice_key(name: str, sides: int) -> bytes:
-    """The key of a whole tensor, in OrderedCode (tensorflow/core/util/saved_tensor_slice_util.cc).
+    r"""The key of a whole tensor, in OrderedCode (tensorflow/core/util/saved_tensor_slice_util.cc).
 
     >>> _slice_key("a", 1)
     b'\x00a\x00\x01\x01\x01\x80\x7f'
