@@ -28,8 +28,10 @@ if TYPE_CHECKING:
         WeightsUnavailable,
     )
     from modelzoo.preprocessing import preprocess
+    from modelzoo.pretrained import add, weights_file
     from modelzoo.registry import info, list_models
-    from modelzoo.zoo import add, load, weights_file
+    from modelzoo.verification import Check, verify
+    from modelzoo.zoo import load
 
 _HOMES = {
     "classification": ("Classifier", "Prediction", "classify", "decode_predictions"),
@@ -46,13 +48,16 @@ _HOMES = {
         "WeightsUnavailable",
     ),
     "preprocessing": ("preprocess",),
+    "pretrained": ("add", "weights_file"),
     "registry": ("info", "list_models"),
-    "zoo": ("add", "load", "weights_file"),
+    "verification": ("Check", "verify"),
+    "zoo": ("load",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
 __all__ = [
+    "Check",
     "Classifier",
     "ConversionError",
     "Detection",
@@ -74,6 +79,7 @@ __all__ = [
     "list_models",
     "load",
     "preprocess",
+    "verify",
     "weights_file",
 ]
 

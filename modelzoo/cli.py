@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from modelzoo import __version__, registry
@@ -20,6 +21,8 @@ from modelzoo.errors import ModelZooError, PictureError
 BAR = 24  # characters of a probability of 1
 EIGHTHS = " ▏▎▍▌▋▊▉"
 PICTURE_ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+VERDICTS = {True: "passed", False: "FAILED", None: "not run"}
+DOWNLOADS = 4  # at a time
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 
 
@@ -39,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from modelzoo import pretrained
+
     parser = argparse.ArgumentParser(
         prog="modelzoo",
         description="Pretrained image networks as Keras models: list, load, classify, convert.",
@@ -50,7 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("pattern", nargs="?", default="*", help='a shell pattern, like "resnet50*"')
     command.add_argument("--tag", help="who trained it: gluon, tencent, modelzoo ...")
     command.add_argument("--labels", help="the label set: imagenet, mlimages, cifar10 ...")
-    command.add_argument("--max-parameters", type=int, metavar="N")
+    command.add_argument("--licence", metavar="SPDX", help='the weights\' licence, or "unknown"')
+    command.add_argument("--max-parameters", type=_count, metavar="N", help="a number, or 25M")
+    command.add_argument("--min-top1", type=float, metavar="PERCENT", help="published top-1 accuracy")
+    command.add_argument("--max-size", type=_positive, metavar="PIXELS", help="side of the input")
+    places = [where.replace(" ", "-") for where in pretrained.WHEREABOUTS]
+    command.add_argument("--from", dest="whereabouts", choices=places, help="where the weights come from")
+    command.add_argument("--sort", choices=tuple(registry.SORTS), default="name", help="default: name")
 
     command = _command(commands, "info", _info, "all that is known of one model")
     command.add_argument("name")
@@ -69,13 +80,24 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--threshold", type=_fraction, default=0.5, metavar="SCORE", help="default: 0.5")
     command.add_argument("--size", type=_positive, metavar="N", help="of the square that the network sees")
 
+    command = _command(commands, "verify", _verify, "checks models against their originals and known answers")
+    command.add_argument("names", nargs="+")
+    command.add_argument("--pictures", type=Path, metavar="FOLDER", help="may hold the answers' pictures")
+
     command = _command(
         commands, "download", _download, "fetches (and converts) a model's weights into the cache"
     )
     command.add_argument("names", nargs="+")
 
     command = _command(commands, "add", _add, "installs a weight file that you have, ours or the upstream's")
-    command.add_argument("name")
+    command.add_argument("name", nargs="?", help="default: the model that the file is recognised as")
+    command.add_argument("file", type=Path)
+
+    command = _command(commands, "bundle", _bundle, "packs models' weights for a place without a network")
+    command.add_argument("names", nargs="+")
+    command.add_argument("-o", "--output", type=Path, required=True, help="a .tar file")
+
+    command = _command(commands, "unbundle", _unbundle, "installs the models that a bundle holds")
     command.add_argument("file", type=Path)
 
     command = _command(
@@ -86,8 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-o", "--output", type=Path, required=True)
 
     command = _command(commands, "cache", _cache, "what the cache holds, where it is, and how to empty it")
-    command.add_argument("action", nargs="?", choices=("list", "path", "remove"), default="list")
-    command.add_argument("names", nargs="*", help="for remove: the models")
+    command.add_argument("action", nargs="?", choices=tuple(CACHE_ACTIONS), default="list")
+    command.add_argument("names", nargs="*", help="for list, verify and remove: the models")
+    command.add_argument("--older-than", type=float, metavar="DAYS", help="for prune: also models not used")
     return parser
 
 
@@ -96,6 +119,12 @@ def _command(commands, name: str, run, help_: str) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON, for other programs")
     parser.set_defaults(run=run)
     return parser
+
+
+def _count(text: str) -> int:
+    """A number, maybe in thousands or millions."""
+    factor = {"K": 10**3, "M": 10**6}.get(text[-1:].upper(), 1)
+    return round(float(text[:-1] if factor > 1 else text) * factor)
 
 
 def _positive(text: str) -> int:
@@ -127,16 +156,23 @@ def _import_keras() -> None:
 
 
 def _list(options) -> int:
-    from modelzoo import zoo
+    from modelzoo import pretrained
 
     keys = registry.list_models(
-        options.pattern, tag=options.tag, labels=options.labels, max_parameters=options.max_parameters
+        options.pattern,
+        tag=options.tag,
+        labels=options.labels,
+        licence=options.licence,
+        max_parameters=options.max_parameters,
+        min_top1=options.min_top1,
+        max_size=options.max_size,
+        sort=options.sort,
     )
-    entries = [registry.info(key) for key in keys]
+    found = [(registry.info(key), pretrained.whereabouts(registry.info(key))) for key in keys]
+    if options.whereabouts:
+        found = [pair for pair in found if pair[1].replace(" ", "-") == options.whereabouts]
     if options.json:
-        _print_json(
-            [dataclasses.asdict(entry) | {"whereabouts": zoo.whereabouts(entry)} for entry in entries]
-        )
+        _print_json([dataclasses.asdict(entry) | {"whereabouts": where} for entry, where in found])
         return 0
     rows = [
         (
@@ -145,19 +181,24 @@ def _list(options) -> int:
             "x".join(map(str, entry.graph.input_shape[:2])),
             entry.labels,
             _percent(entry.metric("top1")),
-            zoo.whereabouts(entry),
+            entry.licences.weights or registry.UNKNOWN,
+            where,
         )
-        for entry in entries
+        for entry, where in found
     ]
-    _print_table(("model", "parameters", "input", "labels", "top-1", "weights"), rows, right={1, 2, 4})
+    header = ("model", "parameters", "input", "labels", "top-1", "licence", "weights")
+    _print_table(header, rows, right={1, 2, 4})
     return 0 if rows else _fail("No model fits; `modelzoo list` shows all.")
 
 
 def _info(options) -> int:
-    from modelzoo import zoo
+    from modelzoo import pretrained
 
     entry = registry.info(options.name)
-    facts = dataclasses.asdict(entry) | {"whereabouts": zoo.whereabouts(entry)}
+    facts = dataclasses.asdict(entry) | {
+        "whereabouts": pretrained.whereabouts(entry),
+        "trust": pretrained.trust(entry),
+    }
     if options.json:
         _print_json(facts)
     else:
@@ -240,20 +281,71 @@ def _copies(paths: Sequence[Path | str], options) -> list[Path | None]:
     return [options.output]
 
 
+def _verify(options) -> int:
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow's plain kernels round less
+    entries = [registry.info(name) for name in options.names]
+    _import_keras()
+    from modelzoo import verification
+
+    failed = False
+    for entry in entries:
+        if not options.json:
+            print(entry.key)
+        for check in verification.verify(entry.key, pictures=options.pictures):
+            failed |= check.passed is False
+            if options.json:
+                _print_json({"model": entry.key, **dataclasses.asdict(check)}, indent=None)
+            else:
+                print(f"  {VERDICTS[check.passed]:<7}  {check.name}: {check.detail}", flush=True)
+    return _fail("A check failed.") if failed else 0
+
+
 def _download(options) -> int:
-    from modelzoo import zoo
+    from concurrent.futures import ThreadPoolExecutor
+
+    from modelzoo import pretrained
 
     _import_keras()
-    for name in options.names:
-        _print_place(options, name, zoo.weights_file(name))
-    return 0
+    failed = 0
+    with ThreadPoolExecutor(DOWNLOADS) as pool:
+        waiting = [(name, pool.submit(pretrained.weights_file, name)) for name in options.names]
+        try:
+            for name, result in waiting:
+                try:
+                    _print_place(options, name, result.result())
+                except ModelZooError as error:
+                    failed = _fail(str(error))
+        except KeyboardInterrupt:  # threads cannot be interrupted; what has come is resumed the next time
+            os._exit(INTERRUPTED)
+    return failed
 
 
 def _add(options) -> int:
-    from modelzoo import zoo
+    from modelzoo import pretrained
 
     _import_keras()
-    _print_place(options, options.name, zoo.add(options.name, options.file))
+    name = options.name or pretrained.recognise(options.file)
+    if options.name is None and not options.json:
+        print(f"{options.file} has the weights of {name}")
+    _print_place(options, name, pretrained.add(name, options.file))
+    return 0
+
+
+def _bundle(options) -> int:
+    from modelzoo import pretrained
+
+    _import_keras()
+    pretrained.bundle(options.names, options.output)
+    _print_json(str(options.output)) if options.json else print(options.output)
+    return 0
+
+
+def _unbundle(options) -> int:
+    from modelzoo import pretrained
+
+    _import_keras()
+    for key in pretrained.unbundle(options.file):
+        _print_place(options, key, pretrained.weights_file(key))
     return 0
 
 
@@ -272,30 +364,95 @@ def _convert(options) -> int:
 
 
 def _cache(options) -> int:
-    from modelzoo import download, zoo
+    return CACHE_ACTIONS[options.action](options)
 
-    folder = download.cache_folder()
-    if options.action == "path":
-        print(json.dumps(str(folder)) if options.json else folder)
-        return 0
-    entries = [registry.info(key) for key in options.names or registry.list_models()]
-    held = [(entry, path) for entry in entries if (path := zoo.cached_path(entry)).is_file()]
-    if options.action == "remove":
-        if not options.names:
-            return _fail("Say which models to remove; `modelzoo cache list` shows what there is.")
-        for entry, path in held:
-            path.unlink()
-            print(f"removed {entry.key}")
-        return 0
-    if options.json:
-        _print_json([{"model": e.key, "path": str(p), "bytes": p.stat().st_size} for e, p in held])
-    else:
-        _print_table(
-            ("model", "size", "path"),
-            [(e.key, f"{p.stat().st_size / 2**20:.1f} MiB", str(p)) for e, p in held],
-            right={1},
-        )
+
+def _cache_path(options) -> int:
+    from modelzoo import cache
+
+    roots = [str(root) for root in cache.roots()]
+    _print_json(roots) if options.json else print("\n".join(roots))
     return 0
+
+
+def _held(names: Sequence[str]) -> list:
+    """The files that the cache holds of the models named, or of all."""
+    from modelzoo import cache
+
+    keys = {registry.info(name).key for name in names}
+    return [h for h in cache.everything() if (h.model in keys or not names) and h.path.is_file()]
+
+
+def _cache_list(options) -> int:
+    facts = [
+        {
+            "model": held.model,
+            "top": held.top,
+            "path": str(held.path),
+            "last_use": datetime.fromtimestamp(held.last_use).isoformat(" ", "seconds"),
+            **dataclasses.asdict(held.pointer),
+        }
+        for held in _held(options.names)
+    ]
+    if options.json:
+        _print_json(facts)
+        return 0
+    rows = [
+        (f["model"], f"{f['bytes'] / 2**20:.1f} MiB", f["last_use"], f["trust"], f["path"]) for f in facts
+    ]
+    _print_table(("model", "size", "last use", "trust", "path"), rows, right={1})
+    return 0
+
+
+def _cache_verify(options) -> int:
+    from modelzoo import cache
+
+    damaged = 0
+    for held in _held(options.names):
+        sound = held.has_its_sha256()
+        damaged += not sound
+        place = None if sound else cache.set_aside(held)
+        if options.json:
+            moved = None if place is None else str(place)
+            _print_json({"model": held.model, "path": str(held.path), "sound": sound, "moved": moved}, None)
+        elif sound:
+            print(f"{held.model}: sound")
+        else:
+            print(f"{held.model}: {held.path} is damaged{f'; it is now {place.name}' if place else ''}")
+    return 1 if damaged else 0
+
+
+def _cache_remove(options) -> int:
+    from modelzoo import cache
+
+    if not options.names:
+        return _fail("Say which models to remove; `modelzoo cache list` shows what there is.")
+    keys = {registry.info(name).key for name in options.names}
+    for held in [held for held in cache.everything() if held.model in keys]:
+        cache.remove(held)
+        _print_json({"removed": held.model}, None) if options.json else print(f"removed {held.model}")
+    return 0
+
+
+def _cache_prune(options) -> int:
+    from modelzoo import cache
+
+    total = 0
+    for path, size in cache.prune(options.older_than):
+        total += size
+        _print_json({"removed": str(path), "bytes": size}, None) if options.json else print(f"removed {path}")
+    if not options.json:
+        print(f"{total / 2**20:.1f} MiB freed")
+    return 0
+
+
+CACHE_ACTIONS = {
+    "list": _cache_list,
+    "path": _cache_path,
+    "verify": _cache_verify,
+    "remove": _cache_remove,
+    "prune": _cache_prune,
+}
 
 
 def _pictures(names: Sequence[str]) -> Iterator[Path | str]:

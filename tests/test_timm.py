@@ -12,7 +12,7 @@ import modelzoo
 from modelzoo import conversion, registry, synthetic, weights
 from modelzoo.conversion import gluoncv, pairing, timm
 from modelzoo.errors import ConversionError
-from tests.test_conversion import GLUON, is_synthetic, upstream_arrays, weight_shapes, write_params
+from tests.test_conversion import GLUON, is_synthetic, upstream_arrays, write_params
 
 # Basic blocks and a plain stem; bottlenecks, a deep stem and pooled shortcuts with ten classes.
 GLUON_D = registry.info("resnet50_v1d")
@@ -25,7 +25,7 @@ def timm_arrays(entry) -> dict[str, np.ndarray]:
         timm.timm_name(path, entry.graph.variant): np.ascontiguousarray(
             timm.to_upstream(path, synthetic.array(path, shape))
         )
-        for path, shape in weight_shapes(entry).items()
+        for path, shape in conversion.weight_shapes(entry).items()
     }
 
 
@@ -43,7 +43,7 @@ def resnet18(tmp_path_factory):
 def test_a_weight_is_read_from_the_same_place_of_either_file(key):
     """Each tensor holds its own number, everywhere, in no memory; pouring it through a map must find it."""
     entry = registry.info(key)
-    shapes = weight_shapes(entry)
+    shapes = conversion.weight_shapes(entry)
     marks = {path: np.broadcast_to(np.float32(i), shape) for i, (path, shape) in enumerate(shapes.items())}
     for family in (gluoncv, timm):
         name_of = family.naming(entry.graph.variant)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import registry, synthetic, weights, zoo
+from modelzoo import pretrained, registry, synthetic, weights
 from modelzoo.errors import ConversionError, UnknownModel, WeightsMismatch, WeightsUnavailable
 from tests.conftest import ROOT
 
@@ -30,11 +29,6 @@ def kernel(model, layer="stem_conv"):
 def test_the_mlimages_model_has_the_published_size(options, parameters, output):
     model = modelzoo.load("resnet101_mlimages", weights="synthetic", **options)
     assert (model.count_params(), model.output_shape) == (parameters, output)
-
-
-@pytest.mark.parametrize("key", modelzoo.list_models(max_parameters=30_000_000))
-def test_the_registry_counts_the_parameters_right(key):
-    assert modelzoo.load(key, weights=None).count_params() == modelzoo.info(key).parameters
 
 
 @pytest.mark.parametrize(
@@ -133,9 +127,8 @@ def test_the_global_image_format_does_not_matter():
 
 
 def test_pretrained_weights_come_from_the_cache(resnet18_file, cache):
-    place = cache / "weights" / "resnet18_v1b.gluon.h5"
-    place.parent.mkdir(parents=True)
-    shutil.copy(resnet18_file, place)
+    place = modelzoo.add(SMALL, resnet18_file)
+    assert place.is_relative_to(cache)
     assert modelzoo.weights_file(SMALL) == place
     assert np.array_equal(kernel(modelzoo.load(SMALL)), synthetic.array("stem_conv/kernel", (7, 7, 3, 64)))
 
@@ -144,7 +137,7 @@ def test_without_weights_load_says_what_it_tried_and_what_to_do():
     with pytest.raises(WeightsUnavailable) as caught:
         modelzoo.load("resnet101_mlimages")
     message = str(caught.value)
-    assert "resnet101_mlimages.tencent.h5 is not there" in message
+    assert "/cache does not have them" in message
     urls = [url for source in modelzoo.info("resnet101_mlimages").sources for url in source.urls]
     assert all(f"{url}: no connection" in message for url in urls)
     assert message.endswith("run: modelzoo add resnet101_mlimages.tencent FILE")
@@ -159,7 +152,7 @@ def test_a_model_that_was_never_published_says_so():
 def test_an_added_file_is_found_afterwards(resnet18_file):
     place = modelzoo.add(SMALL, resnet18_file)
     assert modelzoo.weights_file(SMALL) == place
-    assert zoo.whereabouts(registry.info(SMALL)) == "cached"
+    assert pretrained.whereabouts(registry.info(SMALL)) == "cached"
 
 
 def test_a_file_of_another_model_is_not_added(resnet18_file, cache):
@@ -167,7 +160,7 @@ def test_a_file_of_another_model_is_not_added(resnet18_file, cache):
         WeightsMismatch, match=r"holds the weights of resnet18_v1b\.gluon, not of resnet34_v1b\.gluon"
     ):
         modelzoo.add("resnet34_v1b", resnet18_file)
-    assert not cache.exists()
+    assert not [file for file in cache.rglob("*") if file.is_file()]
 
 
 def test_a_file_that_claims_to_be_the_model_but_is_not_whole_is_not_added(tmp_path, cache):
@@ -176,7 +169,7 @@ def test_a_file_that_claims_to_be_the_model_but_is_not_whole_is_not_added(tmp_pa
     )
     with pytest.raises(WeightsMismatch, match="lacks"):
         modelzoo.add(SMALL, tmp_path / "part.h5")
-    assert not cache.exists()
+    assert not [file for file in cache.rglob("*") if file.is_file()]
 
 
 def test_a_weight_file_of_another_model_is_refused(resnet18_file):
@@ -220,15 +213,6 @@ def test_an_unknown_model_is_refused():
         modelzoo.load("resnet18")
 
 
-@pytest.mark.parametrize("key", modelzoo.list_models())
-def test_layer_names_are_public_and_do_not_change(key):
-    from modelzoo import conversion
-
-    snapshot = (ROOT / "tests" / "goldens" / "layer_names" / f"{key}.txt").read_text().split()
-    paths = conversion.weight_shapes(modelzoo.info(key))
-    assert list(dict.fromkeys(path.partition("/")[0] for path in paths)) == snapshot
-
-
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_another_backend_gives_the_same_numbers(backend):
     """In a process of its own, because Keras chooses its backend at import."""
@@ -238,7 +222,7 @@ def test_another_backend_gives_the_same_numbers(backend):
         "m = modelzoo.load('resnet50_v1d', weights='synthetic', input_shape=(None, None, 3), "
         "classifier_activation=None); "
         "y = keras.ops.convert_to_numpy(m(synthetic.images(97, 131), training=False)); "
-        "g = numpy.load('tests/goldens/resnet50_v1d.gluon.npz')['noise_97x131/logits']; "
+        "g = numpy.load('modelzoo/goldens/resnet50_v1d.gluon.npz')['noise_97x131/logits']; "
         "print(numpy.linalg.norm(y - g) / numpy.linalg.norm(g))"
     )
     environment = os.environ | {"KERAS_BACKEND": backend}

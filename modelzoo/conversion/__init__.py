@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo import weights
+from modelzoo import registry, weights
 from modelzoo.architectures import build
 from modelzoo.conversion import archives, pairing, readers
-from modelzoo.errors import ConversionError
+from modelzoo.errors import ConversionError, some
 from modelzoo.files import digests
-from modelzoo.registry import Entry, Source
+from modelzoo.registry import Entry, Graph, Source
 
 VERSION = 1  # of the converters; it grows when the same upstream file would give other weights
 DTYPE = np.dtype(np.float32)  # of every tensor in every upstream file so far
@@ -45,11 +46,14 @@ def convert(
             f"{path} is not one of our weight files, and {entry.key} has no upstream to convert one from."
         )
     with _recognised(entry, path) as (source, unpacked):
-        family = import_module(f"modelzoo.conversion.{source.converter}")
+        family = family_of(source)
         checked = _verify(entry, source, path, unpacked, official)
-        with _open(entry, source, family, unpacked) as tensors:
+        with open_tensors(entry, source, family, unpacked) as tensors:
             shapes = weight_shapes(entry)
-            pairs = _pairs(entry, family, shapes, tensors, head)
+            try:
+                pairs = pair_tensors(entry, family, shapes, tensors, head)
+            except ConversionError as error:
+                raise ConversionError(f"{error}{_whose(unpacked)}") from error
             receipt = {
                 "model": entry.key,
                 "source": _fingerprints(path),
@@ -64,9 +68,21 @@ def convert(
     return receipt
 
 
+def _whose(path: Path) -> str:
+    """Says which models the file fits, if any; it is asked about one that does not fit the wanted model."""
+    from modelzoo.conversion import recognition
+
+    found = recognition.by_tensors(path, [registry.info(key) for key in registry.list_models()])
+    return f" It seems to be the file of {some([entry.key for entry in found])}." if found else ""
+
+
 def weight_shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
     """The shape of every weight of the entry's full network by `layer/weight`, in the order of layers."""
-    graph = entry.graph
+    return dict(_shapes(entry.graph))
+
+
+@functools.cache  # recognition and publishing ask for the same networks again
+def _shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
     network = build(
         graph.family,
         graph.variant,
@@ -93,7 +109,18 @@ def _recognised(entry: Entry, path: Path) -> Iterator[tuple[Source, Path]]:
     raise ConversionError(f"There is no {formats} file, which {entry.key} is converted from, at {path}.")
 
 
-def _open(entry: Entry, source: Source, family, path: Path) -> readers.Tensors:
+def family_of(source: Source):
+    """The module that knows where the source's files keep our weights."""
+    try:
+        module = import_module(f"modelzoo.conversion.{source.converter}")
+    except ImportError:
+        module = None
+    if not hasattr(module, "naming"):
+        raise ConversionError(f"There is no converter {source.converter!r}.")
+    return module
+
+
+def open_tensors(entry: Entry, source: Source, family, path: Path) -> readers.Tensors:
     """The file's tensors; a format without names needs the family's plan of what follows what."""
     reader = readers.READERS[source.format]
     if not hasattr(family, "plan"):
@@ -101,7 +128,10 @@ def _open(entry: Entry, source: Source, family, path: Path) -> readers.Tensors:
     return reader(path, family.plan(entry.graph.variant), family.NUMBERS_IN)
 
 
-def _pairs(entry: Entry, family, shapes: dict[str, tuple[int, ...]], tensors, head: bool) -> dict[str, str]:
+def pair_tensors(
+    entry: Entry, family, shapes: dict[str, tuple[int, ...]], tensors, head: bool
+) -> dict[str, str]:
+    """The upstream name of each of our weights, of the right shape and dtype, or ConversionError."""
     name_of = family.naming(entry.graph.variant, tensors)
     pairs = pairing.pair(shapes, tensors, name_of, family.IGNORED, weights.top(shapes), head)
     layouts = {path: family.to_upstream(path, _shape_only(shapes[path])).shape for path in pairs}

@@ -81,11 +81,14 @@ def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
 
 def _translated(variant: str, upstream: Collection[str]) -> dict[str, str]:
     """The upstream's names by our paths."""
+    upstream = dict.fromkeys(upstream)  # in their order, and quick to look up
     layer_of = _layers(variant, {name.rpartition("/")[0] for name in upstream})
     names: dict[str, str] = {}
     for name in upstream:
         layer, _, weight = name.rpartition("/")
-        separable = f"{layer}/pointwise_kernel" in upstream
+        separable = not {f"{layer}/pointwise_kernel", f"{layer}/{layer}_pointwise_kernel"}.isdisjoint(
+            upstream
+        )
         names.setdefault(f"{layer_of(layer)}/{_weight(layer, weight, separable)}", name)
     return names
 

@@ -4,7 +4,7 @@ Each script does one of two things for each model:
 
 - without --checkpoint: the synthetic weights are poured into the original program through the inverse
   name map; the original writes a checkpoint in its own format, loads it, and its outputs become
-  tests/goldens/MODEL.npz. Our converter must get the same arrays back from that checkpoint.
+  modelzoo/goldens/MODEL.npz. Our converter must get the same arrays back from that checkpoint.
 - with --checkpoint: the upstream's file is converted, both programs run on it, and OUTPUT/MODEL.h5 is
   written with a receipt that states how closely they agree.
 """
@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from modelzoo import conversion, registry, synthetic, weights
+from modelzoo import conversion, parity, registry, synthetic, weights
 from modelzoo.registry import Entry
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from tests import parity  # noqa: E402
+from tests.parity import HEADER, row  # noqa: E402
 
 Command = Callable[[argparse.Namespace, Entry, Path, Path, Path], list[str]]
 
@@ -44,7 +44,7 @@ def main(description: str, tag: str, checkpoint_name: str, command: Command, opt
     if arguments.checkpoint and (len(arguments.models) != 1 or not arguments.output):
         parser.error("--checkpoint goes with one model and --output")
 
-    print(parity.HEADER)
+    print(HEADER)
     for name in arguments.models or registry.list_models(tag=tag):
         with tempfile.TemporaryDirectory() as folder:
             _prove(registry.info(name), Path(folder), checkpoint_name, command, arguments)
@@ -52,7 +52,7 @@ def main(description: str, tag: str, checkpoint_name: str, command: Command, opt
 
 def _prove(entry: Entry, folder: Path, checkpoint_name, command, arguments) -> None:
     inputs, outputs = folder / "inputs.npz", folder / "outputs.npz"
-    np.savez(inputs, **{name: synthetic.images(*size) for name, size in parity.inputs(entry).items()})
+    np.savez(inputs, **parity.inputs(entry))
     checkpoint = arguments.checkpoint or folder / checkpoint_name
     line = command(arguments, entry, checkpoint, inputs, outputs)
     if not arguments.checkpoint:
@@ -64,11 +64,11 @@ def _prove(entry: Entry, folder: Path, checkpoint_name, command, arguments) -> N
     if arguments.checkpoint:
         _publish(entry, checkpoint, original, arguments.output)
         return
-    parity.write_golden(entry.key, original)
+    parity.write_golden(entry, original)
     if entry.sources:
         for written in sorted(folder.glob("checkpoint*.params")) or [checkpoint]:
-            _check_round_trip(entry, written, folder / "converted.h5")
-    print(parity.row(entry, parity.compare(entry, parity.read_golden(entry.key))), flush=True)
+            check_round_trip(entry, written, folder / "converted.h5")
+    print(row(entry, parity.compare(entry, parity.original(entry))), flush=True)
 
 
 def _upstream_arrays(entry: Entry) -> dict[str, np.ndarray]:
@@ -82,7 +82,7 @@ def _upstream_arrays(entry: Entry) -> dict[str, np.ndarray]:
     }
 
 
-def _check_round_trip(entry: Entry, checkpoint: Path, target: Path) -> None:
+def check_round_trip(entry: Entry, checkpoint: Path, target: Path) -> None:
     """The original's own checkpoint must convert to the very arrays that were poured in."""
     conversion.convert(entry, checkpoint, target)
     for path, array in weights.read(target):
@@ -95,4 +95,4 @@ def _publish(entry: Entry, checkpoint: Path, original: dict[str, np.ndarray], ou
     conversion.convert(entry, checkpoint, target, official=True)
     figures = parity.compare(entry, parity.golden(original), weights=target)
     conversion.convert(entry, checkpoint, target, official=True, parity=figures)
-    print(parity.row(entry, figures), target, flush=True)
+    print(row(entry, figures), target, flush=True)

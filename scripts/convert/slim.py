@@ -76,6 +76,7 @@ def nasnet(network: str, c3: int, c4: int) -> Original:
 
 ORIGINALS: dict[str, Original] = {
     "mobilenet_v1_1.0_224": Original("mobilenet_v1", MOBILENET_V1),
+    "mobilenet_v1_1.0_224_2017": Original("mobilenet_v1", MOBILENET_V1),
     "mobilenet_v1_0.5_160": Original("mobilenet_v1_050", MOBILENET_V1),
     "mobilenet_v1_0.25_128": Original("mobilenet_v1_025", MOBILENET_V1),
     "mobilenet_v2_1.0_224": Original("mobilenet_v2", MOBILENET_V2),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import darknet
@@ -26,6 +28,7 @@ FACTS = ROOT.parent / "shared" / "facts" / "upstream.json"
 TARGET = ROOT / "modelzoo" / "registry.json"
 BUNDLED = "resnet9_cifar10.modelzoo"
 UPSTREAMS = (darknet, gluon, keras_applications, slim, tencent)
+DEFAULT_TAG = "keras"  # of a name that has several: its files have published checksums, slim's have none
 
 
 def main() -> None:
@@ -37,10 +40,17 @@ def main() -> None:
     models = {BUNDLED: bundled()}
     for upstream in UPSTREAMS:
         models |= upstream.entries(facts)
-    text = json.dumps({"pictures": PICTURES, "models": dict(sorted(models.items()))}, indent=2) + "\n"
+    document = {"pictures": PICTURES, "defaults": defaults(models), "models": dict(sorted(models.items()))}
+    text = json.dumps(document, indent=2) + "\n"
     registry.parse(text)
     TARGET.write_text(text, "utf-8")
     print(f"{TARGET}: {len(models)} models")
+
+
+def defaults(keys: Iterable[str]) -> dict[str, str]:
+    """The tag that a bare name means, for each name that has more than one."""
+    counts = Counter(key.rpartition(".")[0] for key in keys)
+    return {name: DEFAULT_TAG for name, count in sorted(counts.items()) if count > 1}
 
 
 def bundled() -> dict:

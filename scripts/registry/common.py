@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from modelzoo import architectures
 
+DRIVE_PAGE = "https://drive.google.com/open?id="
+DRIVE_FILE = "https://drive.google.com/uc?export=download&id="
+
 
 def graph(family: str, variant: str, size: int, classes: int) -> dict:
     return {
@@ -33,8 +36,12 @@ def source(converter: str, format_: str, urls: list[str], **known) -> dict:
 
 
 def links(fact: dict) -> list[str]:
-    """The addresses that can answer with the file: Baidu's need a person and a browser."""
-    return [link["url"] for link in fact["urls"] if "pan.baidu.com" not in link["url"]]
+    """The addresses that can answer with the file: Baidu's need a person and a browser.
+
+    Google Drive's are given as pages; with the same id it has an address for the file itself.
+    """
+    addresses = [link["url"] for link in fact["urls"] if "pan.baidu.com" not in link["url"]]
+    return [address.replace(DRIVE_PAGE, DRIVE_FILE) for address in addresses]
 
 
 def checksums(fact: dict, of: str) -> list[dict]:

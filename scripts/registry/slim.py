@@ -49,6 +49,7 @@ MODELS = {
     "vgg_16": Model("slim_vgg_16", "vgg", "16", classes=1000),
     "vgg_19": Model("slim_vgg_19", "vgg", "19", classes=1000),
     "mobilenet_v1_1.0_224": Model("slim_mobilenet_v1_1.0_224@2018_08_02", "mobilenet", "v1_1.0"),
+    "mobilenet_v1_1.0_224_2017": Model("slim_mobilenet_v1_1.0_224@2017_06_14", "mobilenet", "v1_1.0"),
     "mobilenet_v1_0.5_160": Model("slim_mobilenet_v1_0.5_160@2018_08_02", "mobilenet", "v1_0.5", 160),
     "mobilenet_v1_0.25_128": Model("slim_mobilenet_v1_0.25_128@2018_08_02", "mobilenet", "v1_0.25", 128),
     "mobilenet_v2_1.0_224": Model("slim_mobilenet_v2_1.0_224", "mobilenet", "v2_1.0"),

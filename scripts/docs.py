@@ -1,0 +1,175 @@
+"""Writes what the documentation says of the models: README's table, docs/models.md and docs/accuracy.svg.
+
+    python scripts/docs.py            # needs matplotlib: pip install -e '.[docs]'
+
+All of it comes from the registry; tests check that it was run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import modelzoo
+from modelzoo.registry import UNKNOWN, Entry, Source
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "models.md"
+PLOT = ROOT / "docs" / "accuracy.svg"
+START, END = "<!-- models: scripts/docs.py writes this -->", "<!-- end of models -->"
+PUBLISHERS = {
+    "darknet": "Darknet",
+    "gluon": "GluonCV",
+    "keras": "keras.applications",
+    "modelzoo": "this package",
+    "slim": "TF-slim",
+    "tencent": "Tencent ML-Images",
+}
+COLOURS = {"gluon": "#2a78b8", "keras": "#d1495b", "slim": "#3b8f5a", "tencent": "#8a5fb5"}
+SERIES = re.compile(r"[a-z]+(_resnet)?(_v\d)?")  # of a name: what it has before depth, width and size
+APART = 0.9  # percent of accuracy between two points of the plot that are labelled
+TICKS = (40, 50, 60, 65, 70, 75, 80, 82, 84, 86, 88)
+IMAGENET = ("imagenet", "imagenet_background")
+
+
+def main() -> None:
+    README.write_text(updated(README.read_text("utf-8")), "utf-8")
+    PAGE.write_text(page(), "utf-8")
+    plot(PLOT)
+
+
+def entries() -> list[Entry]:
+    return [modelzoo.info(key) for key in modelzoo.list_models()]
+
+
+def updated(readme: str) -> str:
+    """The README's text with the table of today's registry."""
+    before, _, rest = readme.partition(START)
+    _, _, after = rest.partition(END)
+    return f"{before}{START}\n{summary()}\n{END}{after}"
+
+
+def summary() -> str:
+    """A row for each publisher."""
+    found = entries()
+    rows = [
+        f"{len(found)} models:\n",
+        "| publisher | tag | models | parameters | published top-1 | networks |",
+        "|---|---|--:|--:|--:|---|",
+    ]
+    for tag, publisher in sorted(PUBLISHERS.items(), key=lambda pair: pair[1].lower()):
+        members = [entry for entry in found if entry.tag == tag]
+        series = Counter(SERIES.match(entry.name)[0] for entry in members)
+        rows.append(
+            f"| {publisher} | `{tag}` | {len(members)} | {millions(members)} | {accuracies(members)} | "
+            f"{', '.join(f'{name} ({count})' for name, count in sorted(series.items()))} |"
+        )
+    return "\n".join(rows)
+
+
+def millions(members: list[Entry]) -> str:
+    numbers = sorted({round(entry.parameters / 1e6, 1) for entry in members})
+    return " to ".join(f"{number:g}" for number in dict.fromkeys((numbers[0], numbers[-1]))) + " M"
+
+
+def accuracies(members: list[Entry]) -> str:
+    known = sorted(value for entry in members if (value := entry.metric("top1")) is not None)
+    if not known:
+        return UNKNOWN
+    return " to ".join(f"{value:.1f}" for value in dict.fromkeys((known[0], known[-1]))) + " %"
+
+
+def page() -> str:
+    """docs/models.md: the plot and every model."""
+    rows = [
+        "| model | parameters | input | labels | top-1 | top-5 | weights' licence | published weights |",
+        "|---|--:|--:|---|--:|--:|---|---|",
+        *map(row, entries()),
+    ]
+    return "\n".join(
+        [
+            "# Models",
+            "",
+            "Written by `scripts/docs.py` from the registry. `modelzoo info NAME` shows where each figure,",
+            "file and licence is known from; `modelzoo list --sort top1 --max-parameters 10M` searches.",
+            "",
+            "Accuracy is what the publisher states, on ImageNet's validation pictures and at the model's own",
+            "input size (of `resnet9_cifar10` our own measurement on CIFAR-10's test pictures).",
+            "",
+            "![published top-1 accuracy against parameters](accuracy.svg)",
+            "",
+            *rows,
+            "",
+        ]
+    )
+
+
+def row(entry: Entry) -> str:
+    height, width, _ = entry.graph.input_shape
+    return (
+        f"| `{entry.key}` | {entry.parameters / 1e6:.1f} M | {height}x{width} | {entry.labels} "
+        f"({entry.graph.classes:,}) | {percent(entry.metric('top1'))} | {percent(entry.metric('top5'))} | "
+        f"{entry.licences.weights or UNKNOWN} | {weights(entry)} |"
+    )
+
+
+def percent(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f} %"
+
+
+def weights(entry: Entry) -> str:
+    if entry.tag == "modelzoo":
+        return "in the package"
+    return "; ".join(map(published, entry.sources)) or "none: the graph only"
+
+
+def published(source: Source) -> str:
+    checksums = {checksum.algorithm for checksum in source.checksums}
+    return f"{source.format}, {'with ' + ', '.join(sorted(checksums)) if checksums else 'no checksum'}"
+
+
+def plotted() -> list[Entry]:
+    """Those of which an accuracy on ImageNet is published."""
+    return [e for e in entries() if e.labels in IMAGENET and e.metric("top1") is not None]
+
+
+def plot(path: Path) -> None:
+    """Published top-1 accuracy against parameters; each point's group is named after its model."""
+    import matplotlib as mpl
+    import numpy as np
+
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.hashsalt": "modelzoo", "svg.fonttype": "none", "font.size": 9})
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import FuncFormatter
+
+    figure, axes = plt.subplots(figsize=(10, 6.5), layout="constrained")
+    points = sorted(plotted(), key=lambda entry: (entry.parameters, -entry.metric("top1")))
+    labelled = 0.0
+    for entry in points:
+        top1 = entry.metric("top1")
+        at = (entry.parameters / 1e6, top1)
+        axes.plot(*at, "o", color=COLOURS[entry.tag], alpha=0.7, markersize=5, gid=entry.key)
+        if top1 > labelled + APART:  # and nothing smaller is as good
+            labelled = top1
+            axes.annotate(entry.name, at, xytext=(-4, 4), textcoords="offset points", ha="right", fontsize=7)
+    for tag, colour in COLOURS.items():
+        axes.plot([], [], "o", color=colour, label=PUBLISHERS[tag])
+    axes.set_xscale("log")
+    # By the share of errors: from 80 to 90 % is as far as from 60 to 80 %.
+    axes.set_yscale("function", functions=(lambda y: -np.log(100 - y), lambda y: 100 - np.exp(-y)))
+    axes.set_yticks(TICKS)
+    axes.margins(x=0.1)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} M"))
+    axes.set(xlabel="parameters", ylabel="published top-1 accuracy on ImageNet, %")
+    axes.grid(alpha=0.25, which="both", linewidth=0.5)
+    axes.legend(loc="lower right", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
