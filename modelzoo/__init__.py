@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from modelzoo.bulk import Summary, classify_files, embed_files
     from modelzoo.classification import Classifier, Prediction, classify, decode_predictions
     from modelzoo.detection import Detection, Detector, detect
     from modelzoo.errors import (
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         DownloadError,
         LabelsError,
         ModelZooError,
+        OutputError,
         PictureError,
         RegistryError,
         UnknownModel,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from modelzoo.zoo import load
 
 _HOMES = {
+    "bulk": ("Summary", "classify_files", "embed_files"),
     "classification": ("Classifier", "Prediction", "classify", "decode_predictions"),
     "detection": ("Detection", "Detector", "detect"),
     "errors": (
@@ -41,6 +44,7 @@ _HOMES = {
         "DownloadError",
         "LabelsError",
         "ModelZooError",
+        "OutputError",
         "PictureError",
         "RegistryError",
         "UnknownModel",
@@ -65,16 +69,20 @@ __all__ = [
     "DownloadError",
     "LabelsError",
     "ModelZooError",
+    "OutputError",
     "PictureError",
     "Prediction",
     "RegistryError",
+    "Summary",
     "UnknownModel",
     "WeightsMismatch",
     "WeightsUnavailable",
     "add",
     "classify",
+    "classify_files",
     "decode_predictions",
     "detect",
+    "embed_files",
     "info",
     "list_models",
     "load",

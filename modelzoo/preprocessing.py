@@ -8,6 +8,7 @@ resize is another filter, up to 120 levels off.
 from __future__ import annotations
 
 import io
+import math
 import os
 import threading
 import warnings
@@ -93,6 +94,56 @@ def preprocess(pictures: Picture | Sequence[Picture], recipe: Pictures | str) ->
     for row, (picture, name) in zip(batch, named, strict=True):
         row[:] = _network_values(resize_and_crop(_read(picture, name), recipe), recipe)
     return batch
+
+
+def preprocess_crops(
+    picture: Picture,
+    recipe: Pictures,
+    *,
+    name: str = "The picture",
+    fast_decode: bool = False,
+    ten: bool = False,
+) -> np.ndarray:
+    """One picture for the network, float32 (1, crop, crop, 3), or its ten crops, (10, crop, crop, 3).
+
+    The ten are the upper left, upper right, lower left and lower right corner and the centre of the resized
+    picture, then the five mirrored. Where the recipe takes the centre before it resizes, the whole picture is
+    resized by as much. `fast_decode` lets JPEG's decoder leave out what the resize would lose (by eighths),
+    which changes pixels. Raises PictureError as read_picture does, and for `ten` where nothing is cropped.
+    """
+    pixels = _read(picture, name, _least_side(recipe) if fast_decode else None)
+    squares = _ten_crops(pixels, recipe) if ten else [resize_and_crop(pixels, recipe)]
+    return np.stack([_network_values(square, recipe) for square in squares])
+
+
+def _least_side(recipe: Pictures) -> int:
+    """What the shorter side of a picture must keep, so that the recipe's resize never enlarges it."""
+    return math.ceil((recipe.shorter_side or recipe.crop) / recipe.central_fraction)
+
+
+def check_ten_crops(recipe: Pictures) -> None:
+    """Raises PictureError if the recipe has no corners that the centre leaves out."""
+    if recipe.border is not None or (recipe.shorter_side is None and recipe.central_fraction == 1):
+        raise PictureError(
+            f"Ten crops need a network that crops; this one sees the whole picture in {recipe.crop} x "
+            f"{recipe.crop} pixels: ask for one crop."
+        )
+
+
+def _ten_crops(pixels: np.ndarray, recipe: Pictures) -> list[np.ndarray]:
+    check_ten_crops(recipe)
+    if recipe.shorter_side is None:
+        target = round(recipe.crop / recipe.central_fraction)
+        margin = (target - recipe.crop) // 2
+        middle = tuple(Axis(source, target, margin, recipe.crop) for source in pixels.shape[:2])
+    else:
+        middle = axes(recipe, *pixels.shape[:2])
+    (top, bottom), (left, right) = (
+        [axis._replace(start=start) for start in (0, axis.target - axis.crop)] for axis in middle
+    )
+    places = ((top, left), (top, right), (bottom, left), (bottom, right), middle)
+    squares = [KERNELS[recipe.kernel](pixels, rows, columns) for rows, columns in places]
+    return squares + [square[:, ::-1] for square in squares]
 
 
 def name_pictures(pictures: Picture | Sequence[Picture]) -> list[tuple[Picture, str]]:
@@ -306,17 +357,18 @@ def _name(picture: Picture, otherwise: str) -> str:
     return str(picture) if isinstance(picture, str | os.PathLike) else otherwise
 
 
-def _read(picture: Picture, name: str) -> np.ndarray:
+def _read(picture: Picture, name: str, least_side: int | None = None) -> np.ndarray:
+    """As read_picture; with `least_side` a JPEG may come smaller, its sides at least that many pixels."""
     if isinstance(picture, np.ndarray):
         return _checked_array(picture, name)
     if isinstance(picture, Image.Image):
         return _decode(picture, name)
     if isinstance(picture, str | os.PathLike):
-        return _read_path(picture, name)
+        return _read_path(picture, name, least_side)
     if isinstance(picture, bytes | bytearray | memoryview):
-        return _read_file(io.BytesIO(picture), name)
+        return _read_file(io.BytesIO(picture), name, least_side)
     if hasattr(picture, "read"):
-        return _read_file(_seekable(picture, name), name)
+        return _read_file(_seekable(picture, name), name, least_side)
     raise PictureError(f"{name} is of type {type(picture).__name__}; wanted {WANTED}.")
 
 
@@ -344,12 +396,12 @@ def _array_hints(pixels: np.ndarray) -> Iterator[str]:
         yield " Give a batch to preprocess(), which takes (batch, height, width, 3)."
 
 
-def _read_path(path: str | os.PathLike, name: str) -> np.ndarray:
+def _read_path(path: str | os.PathLike, name: str, least_side: int | None) -> np.ndarray:
     if os.path.isdir(path):  # asked first, because Windows would report a lack of permission
         raise PictureError(f"{name} is a folder; wanted a picture file.")
     try:
         with open(path, "rb") as file:
-            return _read_file(_seekable(file, name), name)
+            return _read_file(_seekable(file, name), name, least_side)
     except PictureError:
         raise
     except FileNotFoundError as error:
@@ -369,7 +421,7 @@ def _seekable(file: BinaryIO, name: str) -> BinaryIO:
     return io.BytesIO(content)
 
 
-def _read_file(file: BinaryIO, name: str) -> np.ndarray:
+def _read_file(file: BinaryIO, name: str, least_side: int | None) -> np.ndarray:
     file.seek(0)
     try:
         first = file.read(1)
@@ -380,6 +432,8 @@ def _read_file(file: BinaryIO, name: str) -> np.ndarray:
     if not first:
         raise PictureError(f"{name} is an empty file.")
     with _open_image(file, name) as image:
+        if least_side is not None:
+            image.draft(None, (least_side, least_side))  # does something for JPEG only
         return _decode(image, name)
 
 

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "modelzoo"
 HEAVY = {"tensorflow", "keras", "h5py", "PIL", "numpy", "requests", "tqdm"}
 ALLOWED = {  # modelzoo's own modules that a module may import; errors, files and itself always
     "__init__": {
+        "bulk",
         "classification",
         "detection",
         "preprocessing",
@@ -24,7 +25,17 @@ ALLOWED = {  # modelzoo's own modules that a module may import; errors, files an
         "zoo",
     },
     "__main__": {"cli"},
-    "cli": {"cache", "classification", "conversion", "detection", "pretrained", "registry", "verification"},
+    "cli": {
+        "bulk",
+        "cache",
+        "classification",
+        "conversion",
+        "detection",
+        "pretrained",
+        "registry",
+        "verification",
+    },
+    "bulk": {"classification", "preprocessing", "registry", "zoo"},
     "verification": {"cache", "parity", "preprocessing", "pretrained", "registry", "zoo"},
     "parity": {"architectures", "keras_originals", "registry", "synthetic", "weights"},
     "keras_originals": {"architectures", "conversion", "registry", "synthetic"},
