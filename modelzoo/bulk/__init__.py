@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from modelzoo.bulk.job import Job
 from modelzoo.bulk.journal import Journal, Row, encodable
-from modelzoo.bulk.predictor import Job
 from modelzoo.bulk.sources import picture_files
 from modelzoo.classification import DEFAULT_MODEL
 from modelzoo.zoo import PRETRAINED
@@ -19,7 +19,7 @@ Sources = str | os.PathLike | Iterable[str | os.PathLike]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What came of a run: pictures, and of these how many an earlier run had done, and how many have an error."""
+    """What came of a run: the pictures, how many of them an earlier run had done, how many have an error."""
 
     output: str
     pictures: int
@@ -103,9 +103,9 @@ def _run(job: Job, pictures: Sources, output, engine: str, workers: int | None, 
 
 def _rows(job: Job, names: Iterator[str]) -> Iterator[list[Row]]:
     from modelzoo.bulk import pipeline
-    from modelzoo.bulk.predictor import Predictor
+    from modelzoo.bulk.job import RowMaker
 
-    yield from pipeline.rows(((encodable(name), name) for name in names), Predictor(job))
+    yield from pipeline.rows(((encodable(name), name) for name in names), RowMaker(job))
 
 
 def _shown(batches: Iterator[list[Row]], journal: Journal, sources: list[str]) -> Iterator[list[Row]]:

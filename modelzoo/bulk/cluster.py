@@ -14,19 +14,27 @@ from typing import Any
 import numpy as np
 
 from modelzoo.bulk import formats, pipeline
+from modelzoo.bulk.job import Job, RowMaker
 from modelzoo.bulk.journal import Row, encodable
-from modelzoo.bulk.predictor import Job, Predictor
 from modelzoo.bulk.sources import ADDRESS, ENDINGS, picture_files
 from modelzoo.errors import OutputError, PictureError
 
-PICTURES = 128  # in a block: what a worker takes at a time, and starts anew if another has died over it
+PICTURES = 64  # in a block: what a worker takes at a time, and starts anew if another has died over it
 DONE = "_SUCCESS"  # Spark's and Hadoop's name for the empty file that says that a folder is complete
+CORES = 0.5  # of a worker, for Ray's book-keeping: readers and writers must find a free one beside it
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
+    "RAY_DATA_LOG_LEVEL": "ERROR",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
 COLUMNS = "'path' and 'bytes', as Ray's read_binary_files gives them, or Hugging Face's 'image'"
 
 
 def start() -> None:
     """Connects to the cluster of RAY_ADDRESS, or starts one on this machine."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
         import ray.data
@@ -34,9 +42,7 @@ def start() -> None:
         raise OutputError("The engine 'ray' needs Ray: pip install 'modelzoo[ray]'.") from error
     if not ray.is_initialized():
         ray.init(logging_level="ERROR", log_to_driver=False)
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
 
 
 def reads(sources: Sequence[str]) -> bool:
@@ -118,9 +124,8 @@ def _answered(job: Job, pictures, workers: int | None):
         fn_constructor_kwargs={"job": job, "folder": os.getcwd()},
         batch_size=PICTURES,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=size),
-        scheduling_strategy="SPREAD",
-        num_cpus=1,
+        compute=ray.data.ActorPoolStrategy(size=size),  # which starts and feeds anew whoever dies
+        num_cpus=CORES,
     )
 
 
@@ -129,12 +134,12 @@ class Worker:
 
     def __init__(self, job: Job, folder: str):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        self.predictor = Predictor(job)
+        self.maker = RowMaker(job)
         self.folder = folder
         self.schema = formats.schema(job)
 
     def __call__(self, block) -> Iterator[Any]:
-        for batch in pipeline.rows(self._named(block), self.predictor):
+        for batch in pipeline.rows(self._named(block), self.maker):
             yield formats.table(batch, self.schema)
 
     def _named(self, block) -> Iterator[tuple[str, Any]]:

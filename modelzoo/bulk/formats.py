@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelzoo.bulk.predictor import Job
+from modelzoo.bulk.job import Job
 from modelzoo.errors import OutputError
 from modelzoo.files import appearing
 

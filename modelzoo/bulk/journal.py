@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from modelzoo.bulk import formats
-from modelzoo.bulk.predictor import Job
+from modelzoo.bulk.job import Job
 from modelzoo.errors import OutputError
 
 Row = dict[str, Any]

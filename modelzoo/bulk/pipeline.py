@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 
-from modelzoo.bulk.predictor import Predictor
+from modelzoo.bulk.job import RowMaker
 from modelzoo.preprocessing import Picture
 
 Item = TypeVar("Item")
@@ -22,16 +22,16 @@ THREADS = os.cpu_count() or 1
 BATCHES_AHEAD = 2  # prepared pictures wait for the network; these bound the memory
 
 
-def rows(pictures: Iterable[tuple[str, Picture]], predictor: Predictor) -> Iterator[list[dict[str, Any]]]:
+def rows(pictures: Iterable[tuple[str, Picture]], maker: RowMaker) -> Iterator[list[dict[str, Any]]]:
     """The rows of named pictures, in their order, some at a time, in constant memory."""
-    at_once = predictor.pictures_at_once
+    at_once = maker.pictures_at_once
     prepared = in_order(
-        lambda named: (named[0], predictor.prepare(named[1], named[0])),
+        lambda named: (named[0], maker.prepare(named[1], named[0])),
         pictures,
         ahead=BATCHES_AHEAD * at_once,
     )
     while batch := list(islice(prepared, at_once)):
-        yield predictor.rows(*zip(*batch, strict=True))
+        yield maker.rows(*zip(*batch, strict=True))
 
 
 def in_order(

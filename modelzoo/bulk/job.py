@@ -43,7 +43,7 @@ class Job:
         return min(self.top, registry.info(self.model).graph.classes)
 
 
-class Predictor:
+class RowMaker:
     """A job's network, loaded."""
 
     def __init__(self, job: Job):
