@@ -28,9 +28,10 @@ if TYPE_CHECKING:
         WeightsUnavailable,
     )
     from modelzoo.preprocessing import preprocess
+    from modelzoo.pretrained import add, weights_file
     from modelzoo.registry import info, list_models
     from modelzoo.verification import Check, verify
-    from modelzoo.zoo import add, load, weights_file
+    from modelzoo.zoo import load
 
 _HOMES = {
     "classification": ("Classifier", "Prediction", "classify", "decode_predictions"),
@@ -47,9 +48,10 @@ _HOMES = {
         "WeightsUnavailable",
     ),
     "preprocessing": ("preprocess",),
+    "pretrained": ("add", "weights_file"),
     "registry": ("info", "list_models"),
     "verification": ("Check", "verify"),
-    "zoo": ("add", "load", "weights_file"),
+    "zoo": ("load",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

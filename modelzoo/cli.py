@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from modelzoo import __version__, registry
@@ -21,6 +22,7 @@ BAR = 24  # characters of a probability of 1
 EIGHTHS = " ▏▎▍▌▋▊▉"
 PICTURE_ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 VERDICTS = {True: "passed", False: "FAILED", None: "not run"}
+DOWNLOADS = 4  # at a time
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 
 
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from modelzoo import zoo
+    from modelzoo import pretrained
 
     parser = argparse.ArgumentParser(
         prog="modelzoo",
@@ -57,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--max-parameters", type=_count, metavar="N", help="a number, or 25M")
     command.add_argument("--min-top1", type=float, metavar="PERCENT", help="published top-1 accuracy")
     command.add_argument("--max-size", type=_positive, metavar="PIXELS", help="side of the input")
-    places = [where.replace(" ", "-") for where in zoo.WHEREABOUTS]
+    places = [where.replace(" ", "-") for where in pretrained.WHEREABOUTS]
     command.add_argument("--from", dest="whereabouts", choices=places, help="where the weights come from")
     command.add_argument("--sort", choices=tuple(registry.SORTS), default="name", help="default: name")
 
@@ -88,7 +90,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("names", nargs="+")
 
     command = _command(commands, "add", _add, "installs a weight file that you have, ours or the upstream's")
-    command.add_argument("name")
+    command.add_argument("name", nargs="?", help="default: the model that the file is recognised as")
+    command.add_argument("file", type=Path)
+
+    command = _command(commands, "bundle", _bundle, "packs models' weights for a place without a network")
+    command.add_argument("names", nargs="+")
+    command.add_argument("-o", "--output", type=Path, required=True, help="a .tar file")
+
+    command = _command(commands, "unbundle", _unbundle, "installs the models that a bundle holds")
     command.add_argument("file", type=Path)
 
     command = _command(
@@ -99,8 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-o", "--output", type=Path, required=True)
 
     command = _command(commands, "cache", _cache, "what the cache holds, where it is, and how to empty it")
-    command.add_argument("action", nargs="?", choices=("list", "path", "remove"), default="list")
-    command.add_argument("names", nargs="*", help="for remove: the models")
+    command.add_argument("action", nargs="?", choices=tuple(CACHE_ACTIONS), default="list")
+    command.add_argument("names", nargs="*", help="for list, verify and remove: the models")
+    command.add_argument("--older-than", type=float, metavar="DAYS", help="for prune: also models not used")
     return parser
 
 
@@ -146,7 +156,7 @@ def _import_keras() -> None:
 
 
 def _list(options) -> int:
-    from modelzoo import zoo
+    from modelzoo import pretrained
 
     keys = registry.list_models(
         options.pattern,
@@ -158,7 +168,7 @@ def _list(options) -> int:
         max_size=options.max_size,
         sort=options.sort,
     )
-    found = [(registry.info(key), zoo.whereabouts(registry.info(key))) for key in keys]
+    found = [(registry.info(key), pretrained.whereabouts(registry.info(key))) for key in keys]
     if options.whereabouts:
         found = [pair for pair in found if pair[1].replace(" ", "-") == options.whereabouts]
     if options.json:
@@ -182,10 +192,13 @@ def _list(options) -> int:
 
 
 def _info(options) -> int:
-    from modelzoo import zoo
+    from modelzoo import pretrained
 
     entry = registry.info(options.name)
-    facts = dataclasses.asdict(entry) | {"whereabouts": zoo.whereabouts(entry)}
+    facts = dataclasses.asdict(entry) | {
+        "whereabouts": pretrained.whereabouts(entry),
+        "trust": pretrained.trust(entry),
+    }
     if options.json:
         _print_json(facts)
     else:
@@ -288,19 +301,51 @@ def _verify(options) -> int:
 
 
 def _download(options) -> int:
-    from modelzoo import zoo
+    from concurrent.futures import ThreadPoolExecutor
+
+    from modelzoo import pretrained
 
     _import_keras()
-    for name in options.names:
-        _print_place(options, name, zoo.weights_file(name))
-    return 0
+    failed = 0
+    with ThreadPoolExecutor(DOWNLOADS) as pool:
+        waiting = [(name, pool.submit(pretrained.weights_file, name)) for name in options.names]
+        try:
+            for name, result in waiting:
+                try:
+                    _print_place(options, name, result.result())
+                except ModelZooError as error:
+                    failed = _fail(str(error))
+        except KeyboardInterrupt:  # threads cannot be interrupted; what has come is resumed the next time
+            os._exit(INTERRUPTED)
+    return failed
 
 
 def _add(options) -> int:
-    from modelzoo import zoo
+    from modelzoo import pretrained
 
     _import_keras()
-    _print_place(options, options.name, zoo.add(options.name, options.file))
+    name = options.name or pretrained.recognise(options.file)
+    if options.name is None and not options.json:
+        print(f"{options.file} has the weights of {name}")
+    _print_place(options, name, pretrained.add(name, options.file))
+    return 0
+
+
+def _bundle(options) -> int:
+    from modelzoo import pretrained
+
+    _import_keras()
+    pretrained.bundle(options.names, options.output)
+    _print_json(str(options.output)) if options.json else print(options.output)
+    return 0
+
+
+def _unbundle(options) -> int:
+    from modelzoo import pretrained
+
+    _import_keras()
+    for key in pretrained.unbundle(options.file):
+        _print_place(options, key, pretrained.weights_file(key))
     return 0
 
 
@@ -319,30 +364,95 @@ def _convert(options) -> int:
 
 
 def _cache(options) -> int:
-    from modelzoo import download, zoo
+    return CACHE_ACTIONS[options.action](options)
 
-    folder = download.cache_folder()
-    if options.action == "path":
-        print(json.dumps(str(folder)) if options.json else folder)
-        return 0
-    entries = [registry.info(key) for key in options.names or registry.list_models()]
-    held = [(entry, path) for entry in entries if (path := zoo.cached_path(entry)).is_file()]
-    if options.action == "remove":
-        if not options.names:
-            return _fail("Say which models to remove; `modelzoo cache list` shows what there is.")
-        for entry, path in held:
-            path.unlink()
-            print(f"removed {entry.key}")
-        return 0
-    if options.json:
-        _print_json([{"model": e.key, "path": str(p), "bytes": p.stat().st_size} for e, p in held])
-    else:
-        _print_table(
-            ("model", "size", "path"),
-            [(e.key, f"{p.stat().st_size / 2**20:.1f} MiB", str(p)) for e, p in held],
-            right={1},
-        )
+
+def _cache_path(options) -> int:
+    from modelzoo import cache
+
+    roots = [str(root) for root in cache.roots()]
+    _print_json(roots) if options.json else print("\n".join(roots))
     return 0
+
+
+def _held(names: Sequence[str]) -> list:
+    """The files that the cache holds of the models named, or of all."""
+    from modelzoo import cache
+
+    keys = {registry.info(name).key for name in names}
+    return [h for h in cache.everything() if (h.model in keys or not names) and h.path.is_file()]
+
+
+def _cache_list(options) -> int:
+    facts = [
+        {
+            "model": held.model,
+            "top": held.top,
+            "path": str(held.path),
+            "last_use": datetime.fromtimestamp(held.last_use).isoformat(" ", "seconds"),
+            **dataclasses.asdict(held.pointer),
+        }
+        for held in _held(options.names)
+    ]
+    if options.json:
+        _print_json(facts)
+        return 0
+    rows = [
+        (f["model"], f"{f['bytes'] / 2**20:.1f} MiB", f["last_use"], f["trust"], f["path"]) for f in facts
+    ]
+    _print_table(("model", "size", "last use", "trust", "path"), rows, right={1})
+    return 0
+
+
+def _cache_verify(options) -> int:
+    from modelzoo import cache
+
+    damaged = 0
+    for held in _held(options.names):
+        sound = held.has_its_sha256()
+        damaged += not sound
+        place = None if sound else cache.set_aside(held)
+        if options.json:
+            moved = None if place is None else str(place)
+            _print_json({"model": held.model, "path": str(held.path), "sound": sound, "moved": moved}, None)
+        elif sound:
+            print(f"{held.model}: sound")
+        else:
+            print(f"{held.model}: {held.path} is damaged{f'; it is now {place.name}' if place else ''}")
+    return 1 if damaged else 0
+
+
+def _cache_remove(options) -> int:
+    from modelzoo import cache
+
+    if not options.names:
+        return _fail("Say which models to remove; `modelzoo cache list` shows what there is.")
+    keys = {registry.info(name).key for name in options.names}
+    for held in [held for held in cache.everything() if held.model in keys]:
+        cache.remove(held)
+        _print_json({"removed": held.model}, None) if options.json else print(f"removed {held.model}")
+    return 0
+
+
+def _cache_prune(options) -> int:
+    from modelzoo import cache
+
+    total = 0
+    for path, size in cache.prune(options.older_than):
+        total += size
+        _print_json({"removed": str(path), "bytes": size}, None) if options.json else print(f"removed {path}")
+    if not options.json:
+        print(f"{total / 2**20:.1f} MiB freed")
+    return 0
+
+
+CACHE_ACTIONS = {
+    "list": _cache_list,
+    "path": _cache_path,
+    "verify": _cache_verify,
+    "remove": _cache_remove,
+    "prune": _cache_prune,
+}
 
 
 def _pictures(names: Sequence[str]) -> Iterator[Path | str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 CHUNK = 1 << 20  # bytes read at a time
 
@@ -15,16 +16,24 @@ CHUNK = 1 << 20  # bytes read at a time
 @contextmanager
 def appearing(target: Path) -> Iterator[Path]:
     """A temporary path beside `target`, moved onto it if the block ends well and removed if not."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
+    file, temporary = created_beside(target, f".{target.name}.")
+    file.close()
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files; a cache may be shared
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def created_beside(target: Path, prefix: str) -> tuple[BinaryIO, Path]:
+    """A new empty file `prefix`*.part in the folder of `target`, with a name that nobody else has."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        path = target.with_name(f"{prefix}{secrets.token_hex(4)}.part")
+        try:
+            return path.open("xb"), path  # unlike tempfile's, as readable as the user's umask says
+        except FileExistsError:
+            continue
 
 
 def digests(path: Path, algorithms: tuple[str, ...]) -> dict[str, str]:
@@ -35,9 +44,3 @@ def digests(path: Path, algorithms: tuple[str, ...]) -> dict[str, str]:
             for hash_ in hashes.values():
                 hash_.update(chunk)
     return {algorithm: hash_.hexdigest() for algorithm, hash_ in hashes.items()}
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

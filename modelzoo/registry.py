@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import json
+import os
 import re
 import types
 import typing
@@ -15,12 +16,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 from modelzoo.errors import RegistryError, UnknownModel
 
 KEY = re.compile(r"[a-z0-9_.]+\.[a-z0-9]+")  # name.tag; the tag has no dot
 HEX = re.compile(r"[0-9a-f]+")
+OWN = "MODELZOO_REGISTRY"  # the variable: a file, or an address with #sha256=... of a team's own registry
 NEAREST = 3  # names offered for an unknown one
 
 
@@ -184,9 +187,15 @@ def packaged() -> Registry:
     return parse((resources.files("modelzoo") / "registry.json").read_text("utf-8"))
 
 
+def current() -> Registry:
+    """The packaged registry, and beside it the one that MODELZOO_REGISTRY names."""
+    own = os.environ.get(OWN)
+    return _with_own(own) if own else packaged()
+
+
 def info(name: str) -> Entry:
     """The registry entry of a model; raises UnknownModel with the three nearest names."""
-    return packaged().find(name)
+    return current().find(name)
 
 
 def list_models(
@@ -211,7 +220,7 @@ def list_models(
         raise ValueError(f"sort must be one of {', '.join(SORTS)}, not {sort!r}.")
     found = [
         entry
-        for entry in packaged().entries.values()
+        for entry in current().entries.values()
         if (fnmatch.fnmatchcase(entry.name, pattern) or fnmatch.fnmatchcase(entry.key, pattern))
         and tag in (None, entry.tag)
         and labels in (None, entry.labels)
@@ -223,15 +232,61 @@ def list_models(
     return [entry.key for entry in sorted(found, key=lambda entry: (SORTS[sort](entry), entry.key))]
 
 
-def parse(text: str) -> Registry:
-    """A registry from its JSON text; raises RegistryError that names the entry and the field."""
+@cache
+def _with_own(place: str) -> Registry:
+    """The packaged registry and a user's own: what a packaged name means never changes."""
+    base = packaged()
+    try:
+        own = parse(_own_text(place), base.pictures)
+        for key in own.entries:
+            if key in base.entries:
+                raise RegistryError(f"{key!r} is the name of a packaged model; choose another tag.")
+        names = {entry.name for entry in base.entries.values()}
+        for name in own.defaults:
+            if name in names:
+                raise RegistryError(f"defaults: {name!r} is the name of a packaged model.")
+    except RegistryError as error:
+        raise RegistryError(f"{OWN}={place}: {error}") from error
+    both = {entry.name for entry in own.entries.values()} & names
+    kept = {name: base.find(name).tag for name in both if name not in base.defaults}
+    merged = (
+        {**base.entries, **own.entries},
+        {**base.defaults, **own.defaults, **kept},
+        {**own.pictures, **base.pictures},
+    )
+    return Registry(*map(types.MappingProxyType, merged))
+
+
+def _own_text(place: str) -> str:
+    """The file's text; what is fetched must have the checksum in its address, and is kept in the cache."""
+    if "://" not in place:
+        try:
+            return Path(os.path.expanduser(place)).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RegistryError(f"the file cannot be read: {error}") from error
+    from modelzoo import cache
+
+    url, _, sha256 = place.partition("#sha256=")
+    if len(sha256) != 64 or not HEX.fullmatch(sha256):
+        raise RegistryError("an address must end in #sha256= and the file's checksum.")
+    try:
+        return cache.fetched(url, sha256).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegistryError(f"the file cannot be had: {error}") from error
+
+
+def parse(text: str, known: Mapping[str, Recipe] = types.MappingProxyType({})) -> Registry:
+    """A registry from its JSON text; raises RegistryError that names the entry and the field.
+
+    Its entries may use `known` recipes beside its own.
+    """
     try:
         document = json.loads(text, object_pairs_hook=_without_duplicates)
     except json.JSONDecodeError as error:
         raise RegistryError(f"The registry is not valid JSON: {error}.") from error
     _check_keys("The registry", document, required={"pictures", "models"}, optional={"defaults"})
     recipes = {name: _recipe(name, value) for name, value in document["pictures"].items()}
-    entries = {key: _entry(key, value, recipes) for key, value in document["models"].items()}
+    entries = {key: _entry(key, value, {**known, **recipes}) for key, value in document["models"].items()}
     defaults = document.get("defaults", {})
     for name, tag in defaults.items():
         if f"{name}.{tag}" not in entries:
@@ -290,10 +345,12 @@ def _check_values(entry: Entry) -> None:
         refuse("parameters", entry.parameters, "a positive count")
     if entry.graph.classes <= 0:
         refuse("graph.classes", entry.graph.classes, "a positive count")
-    urls = [file.url for file in entry.weights] + [url for source in entry.sources for url in source.urls]
-    for url in urls:
+    for url in (url for source in entry.sources for url in source.urls):
         if not url.startswith("https://"):
             refuse("url", url, "an https address")
+    for file in entry.weights:
+        if not file.url.startswith(("https://", "http://", "file://")):  # their sha256 is known
+            refuse("url", file.url, "an https, http or file address")
     sums = [("sha256", file.sha256) for file in entry.weights]
     sums += [(sum_.algorithm, sum_.value) for source in entry.sources for sum_ in source.checksums]
     for algorithm, value in sums:

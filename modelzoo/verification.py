@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelzoo import download, parity, preprocessing, registry, zoo
+from modelzoo import cache, parity, preprocessing, pretrained, registry, zoo
 from modelzoo.errors import DownloadError, ModelZooError, PictureError, WeightsUnavailable
 from modelzoo.files import digests
 from modelzoo.registry import Entry, Pictures
@@ -47,7 +47,7 @@ def verify(name: str, *, pictures: Path | None = None) -> Iterator[Check]:
         yield Check("known answers", None, "none were published for these weights")
         return
     try:
-        zoo.weights_file(entry.key)
+        pretrained.weights_file(entry.key)
     except WeightsUnavailable as error:
         yield Check("pretrained weights", None, str(error))
         for answer in answers:
@@ -114,17 +114,13 @@ def _picture(name: str, folder: Path | None) -> Path:
     """The very picture, from the folder, the cache or its address."""
     known = _known()["pictures"][name]
     wanted = {"sha256": known["sha256"]}
-    cached = download.cache_folder() / "pictures" / f"{name}{Path(known['url']).suffix}"
-    candidates = [cached, *(sorted(folder.iterdir()) if folder else ())]
-    for path in candidates:
+    for path in sorted(folder.iterdir()) if folder else ():
         if path.is_file() and digests(path, ("sha256",)) == wanted:
             return path
-    cached.parent.mkdir(parents=True, exist_ok=True)
     try:
-        download.fetch(known["url"], cached, checksums=wanted)
-    except DownloadError as error:
+        return cache.fetched(known["url"], known["sha256"])
+    except (DownloadError, WeightsUnavailable) as error:
         raise DownloadError(f"{known['url']}: {error}") from error
-    return cached
 
 
 def _output(entry: Entry, output: str, images: np.ndarray) -> np.ndarray:
@@ -140,6 +136,6 @@ def _output(entry: Entry, output: str, images: np.ndarray) -> np.ndarray:
     return keras.ops.convert_to_numpy(model(images, training=False))[0]
 
 
-@cache
+@functools.cache
 def _known() -> dict[str, Any]:
     return json.loads((resources.files("modelzoo") / "known_answers.json").read_text("utf-8"))

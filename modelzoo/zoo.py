@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelzoo import download, registry
-from modelzoo.errors import ConversionError, DownloadError, WeightsMismatch, WeightsUnavailable
-from modelzoo.files import appearing
-from modelzoo.registry import Entry, Source
+from modelzoo import pretrained, registry
+from modelzoo.errors import WeightsMismatch
+from modelzoo.registry import Entry
 
 if TYPE_CHECKING:
     import keras
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 FROM_ENTRY = "entry"
 SYNTHETIC = "synthetic"
 PRETRAINED = "pretrained"
-WHEREABOUTS = ("bundled", "cached", "hosted", "converts from upstream", "file needed", "none published")
 
 
 def load(
@@ -65,8 +62,8 @@ def load(
     _check_arguments(include_top, weights, pooling, classes, input_shape, features)
     fresh_head = classes not in (None, graph.classes)
     activation = graph.activation if classifier_activation == FROM_ENTRY else classifier_activation
-    head = include_top and not features and not fresh_head
-    with _weights_path(entry, weights, head) as path:
+    top = include_top and not features
+    with _weights_path(entry, weights, top, top and not fresh_head) as path:
         from modelzoo import architectures
         from modelzoo import weights as weight_files
 
@@ -74,7 +71,7 @@ def load(
             graph.family,
             graph.variant,
             input_shape=input_shape,
-            classes=(classes or graph.classes) if include_top and not features else None,
+            classes=(classes or graph.classes) if top else None,
             pooling=pooling,
             classifier_activation=activation,
             dtype=dtype,
@@ -86,78 +83,8 @@ def load(
         if weights == SYNTHETIC:
             weight_files.assign_synthetic(model, fresh_head=fresh_head)
         elif path is not None:
-            _check_owner(entry, path)
-            weight_files.assign(model, path, fresh_head=fresh_head)
+            _assign(model, entry, path, fresh_head)
     return network.feature_model(features) if features else model
-
-
-def weights_file(name: str) -> Path:
-    """The path of the model's pretrained weights, one of our HDF5 files, fetched and converted if need be.
-
-    Looked for in this order: bundled with the package, in the cache, on our hosts, and at the upstream,
-    whose file is then converted on this machine and kept in the cache. Raises WeightsUnavailable
-    with everything that was tried.
-    """
-    entry = registry.info(name)
-    for path in (_bundled_path(entry), cached_path(entry)):
-        if path.is_file():
-            return path
-    target = cached_path(entry)
-    tried = [f"{target} is not there"]
-    for file in entry.weights:
-        try:
-            download.fetch(file.url, target, checksums={"sha256": file.sha256}, size=file.bytes)
-            return target
-        except DownloadError as error:
-            tried.append(f"{file.url}: {error}")
-    for source in entry.sources:
-        for url in source.urls:
-            try:
-                return _fetch_and_convert(entry, source, url, target)
-            except (DownloadError, ConversionError) as error:
-                tried.append(f"{url}: {error}")
-    raise WeightsUnavailable(
-        f"The pretrained weights of {entry.key} cannot be had: {'; '.join(tried)}. {_advice(entry)}"
-    )
-
-
-def add(name: str, path: str | os.PathLike) -> Path:
-    """Installs a file that the user owns as the model's pretrained weights; returns its place in the cache.
-
-    The file is one of ours, or the upstream's own: a file, archive, folder or checkpoint prefix,
-    which must have the published checksums and is converted. Raises WeightsMismatch or ConversionError.
-    """
-    entry, path = registry.info(name), Path(path)
-    from modelzoo import conversion
-    from modelzoo import weights as weight_files
-
-    target = cached_path(entry)
-    if not weight_files.is_ours(path):
-        conversion.convert(entry, path, target, official=True)
-        return target
-    _check_owner(entry, path)
-    weight_files.check(path, conversion.weight_shapes(entry))
-    with appearing(target) as temporary:
-        shutil.copyfile(path, temporary)
-    return target
-
-
-def cached_path(entry: Entry) -> Path:
-    """Where the cache keeps the entry's weights, whether they are there or not."""
-    return download.cache_folder() / "weights" / f"{entry.key}.h5"
-
-
-def whereabouts(entry: Entry) -> str:
-    """Where `load` would take pretrained weights from: one of WHEREABOUTS, found without any network."""
-    if _bundled_path(entry).is_file():
-        return "bundled"
-    if cached_path(entry).is_file():
-        return "cached"
-    if entry.weights:
-        return "hosted"
-    if any(source.urls for source in entry.sources):
-        return "converts from upstream"
-    return "file needed" if entry.sources else "none published"
 
 
 def _check_arguments(include_top, weights, pooling, classes, input_shape, features) -> None:
@@ -177,22 +104,34 @@ def _check_arguments(include_top, weights, pooling, classes, input_shape, featur
         )
 
 
-def _check_owner(entry: Entry, path: Path) -> None:
-    """Names and shapes are not enough: ResNet v1c and v1d share all of them."""
+def _assign(model, entry: Entry, path: Path, fresh_head: bool) -> None:
+    """Sets the weights from one of our files; a file of the cache that turns out damaged is fetched again."""
     from modelzoo import weights as weight_files
 
-    owner = weight_files.receipt(path).get("model")
-    if owner != entry.key:
-        raise WeightsMismatch(f"{path} holds the weights of {owner}, not of {entry.key}.")
+    try:
+        pretrained.check_owner(entry, path)
+        weight_files.assign(model, path, fresh_head=fresh_head)
+    except (OSError, WeightsMismatch):
+        if not pretrained.set_aside_if_damaged(entry, path):
+            raise
+        path = pretrained.weights_file(entry.key)
+        weight_files.assign(model, path, fresh_head=fresh_head)
+    if weight_files.receipt(path).get("synthetic"):
+        print(f"modelzoo: {entry.key} has synthetic weights: what it answers means nothing", file=sys.stderr)
 
 
 @contextmanager
-def _weights_path(entry: Entry, weights: str | os.PathLike | None, head: bool) -> Iterator[Path | None]:
-    """Our weight file for load()'s `weights`, maybe without a head; None where there is nothing to read."""
+def _weights_path(
+    entry: Entry, weights: str | os.PathLike | None, top: bool, head: bool
+) -> Iterator[Path | None]:
+    """Our weight file for load()'s `weights`; None where there is nothing to read.
+
+    Without `top` a file without those weights will do, and of the upstream's without `head`.
+    """
     if weights in (None, SYNTHETIC):
         yield None
     elif weights == PRETRAINED:
-        yield weights_file(entry.key)
+        yield pretrained.find(entry, top=top)
     else:
         from modelzoo import conversion
         from modelzoo import weights as weight_files
@@ -205,26 +144,3 @@ def _weights_path(entry: Entry, weights: str | os.PathLike | None, head: bool) -
             converted = Path(folder) / "converted.h5"
             conversion.convert(entry, path, converted, head=head)
             yield converted
-
-
-def _bundled_path(entry: Entry) -> Path:
-    return Path(str(resources.files("modelzoo") / "bundled" / f"{entry.key}.h5"))
-
-
-def _fetch_and_convert(entry: Entry, source: Source, url: str, target: Path) -> Path:
-    """The upstream file is removed after its conversion: the cache keeps one copy of the weights."""
-    from modelzoo import conversion
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".upstream-", dir=target.parent) as folder:
-        upstream = Path(folder) / (Path(url.partition("?")[0]).name or "upstream")
-        checksums = {c.algorithm: c.value for c in source.checksums if c.of == "file"}
-        stated = download.fetch(url, upstream, checksums=checksums, size=source.bytes)
-        conversion.convert(entry, upstream, target, official=True, verified=stated)
-    return target
-
-
-def _advice(entry: Entry) -> str:
-    if not entry.weights and not entry.sources:
-        return "None were ever published: use weights=None or train your own."
-    return f"If you have the file, run: modelzoo add {entry.key} FILE"

@@ -45,11 +45,11 @@ def convert(
             f"{path} is not one of our weight files, and {entry.key} has no upstream to convert one from."
         )
     with _recognised(entry, path) as (source, unpacked):
-        family = import_module(f"modelzoo.conversion.{source.converter}")
+        family = family_of(source)
         checked = _verify(entry, source, path, unpacked, official)
-        with _open(entry, source, family, unpacked) as tensors:
+        with open_tensors(entry, source, family, unpacked) as tensors:
             shapes = weight_shapes(entry)
-            pairs = _pairs(entry, family, shapes, tensors, head)
+            pairs = pair_tensors(entry, family, shapes, tensors, head)
             receipt = {
                 "model": entry.key,
                 "source": _fingerprints(path),
@@ -93,7 +93,18 @@ def _recognised(entry: Entry, path: Path) -> Iterator[tuple[Source, Path]]:
     raise ConversionError(f"There is no {formats} file, which {entry.key} is converted from, at {path}.")
 
 
-def _open(entry: Entry, source: Source, family, path: Path) -> readers.Tensors:
+def family_of(source: Source):
+    """The module that knows where the source's files keep our weights."""
+    try:
+        module = import_module(f"modelzoo.conversion.{source.converter}")
+    except ImportError:
+        module = None
+    if not hasattr(module, "naming"):
+        raise ConversionError(f"There is no converter {source.converter!r}.")
+    return module
+
+
+def open_tensors(entry: Entry, source: Source, family, path: Path) -> readers.Tensors:
     """The file's tensors; a format without names needs the family's plan of what follows what."""
     reader = readers.READERS[source.format]
     if not hasattr(family, "plan"):
@@ -101,7 +112,10 @@ def _open(entry: Entry, source: Source, family, path: Path) -> readers.Tensors:
     return reader(path, family.plan(entry.graph.variant), family.NUMBERS_IN)
 
 
-def _pairs(entry: Entry, family, shapes: dict[str, tuple[int, ...]], tensors, head: bool) -> dict[str, str]:
+def pair_tensors(
+    entry: Entry, family, shapes: dict[str, tuple[int, ...]], tensors, head: bool
+) -> dict[str, str]:
+    """The upstream name of each of our weights, of the right shape and dtype, or ConversionError."""
     name_of = family.naming(entry.graph.variant, tensors)
     pairs = pairing.pair(shapes, tensors, name_of, family.IGNORED, weights.top(shapes), head)
     layouts = {path: family.to_upstream(path, _shape_only(shapes[path])).shape for path in pairs}

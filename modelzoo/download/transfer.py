@@ -1,0 +1,174 @@
+"""One transfer: asks until the whole file is there, verified, or until it is clear that it will not come."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from modelzoo.download.partial import Partial, WrongContent
+from modelzoo.download.web import Answer, Changed, Host, Interrupted, LocalFile, Unreachable
+from modelzoo.errors import DownloadError
+
+PATIENCE = 300  # seconds without progress after which a transfer is given up; MODELZOO_TIMEOUT overrides it
+RETRIES = 4  # without progress, and also how often a file is begun anew
+BACKOFF, LONGEST_BACKOFF = 1.0, 30.0  # seconds; doubled from one retry to the next
+PROGRESS = 1 << 16  # bytes; less does not count, or a host that sends one byte a minute would never end
+sleep = time.sleep
+
+
+def run(url: str, target: Path, checksums: dict[str, str], size: int | None) -> list[str]:
+    """See download.fetch."""
+    host = (LocalFile if url[:5].lower() == "file:" else Host)(url, _limit())
+    try:
+        with Partial(url, target, checksums) as partial:
+            return _Transfer(host, partial, checksums, size).run()
+    finally:
+        host.close()
+
+
+class _Transfer:
+    def __init__(self, host: Host | LocalFile, partial: Partial, checksums, size: int | None):
+        self.host, self.partial, self.checksums, self.size = host, partial, checksums, size
+        self.patience = _Patience(host.limit)
+        self.answered = False
+
+    def run(self) -> list[str]:
+        distrusted = False
+        while True:
+            try:
+                stated = self._receive()
+                self.partial.verify(self.checksums or stated)
+                self.partial.publish()
+                return [f"{algorithm} stated by the host" for algorithm in stated]
+            except Interrupted as error:
+                if isinstance(error, Unreachable) and not self.answered:
+                    raise
+                if self.partial.received and not self.partial.can_be_continued:
+                    self.partial.discard()
+                    self.patience.begin_anew(error)
+                self.partial.touch()
+                self.patience.wait(error)
+            except Changed as error:
+                self.partial.discard()
+                self.patience.begin_anew(error)
+            except WrongContent as error:
+                # Bytes of several answers may not fit together, though the host's file is right.
+                if distrusted or not self.partial.pieced:
+                    raise
+                distrusted = True
+                self.partial.discard()
+                self.patience.begin_anew(error)
+
+    def _receive(self) -> dict[str, str]:
+        """Takes one answer to its end; returns the checksums that the host states."""
+        with self.host.answer(self.partial.received, self.partial.version) as answer:
+            self.answered = True
+            self._check(answer)
+            if answer.start:
+                self.partial.pieced = True
+            else:
+                if self.partial.received:
+                    self.patience.begin_anew(Interrupted("the host begins the file anew each time"))
+                self.partial.start(answer.version)
+            announced = answer.version.size
+            expected = announced if self.size is None else self.size
+            self._check_room(expected)
+            with _bar(self.partial, expected) as bar:
+                for block in answer.blocks:
+                    self.partial.write(block)
+                    if expected is not None and self.partial.received > expected:
+                        raise WrongContent(f"wanted {expected:,} bytes, more came")
+                    bar.update(len(block))
+                    self.patience.progress(self.partial.received)
+                bar.leave = self.partial.received == expected  # one line a file, however often it broke off
+            if expected is not None and self.partial.received < expected:
+                if announced is not None or not answer.delimited:
+                    raise Interrupted("the connection broke off")
+                raise WrongContent(f"wanted {expected:,} bytes, {self.partial.received:,} came")
+            return {} if self.checksums else answer.stated
+
+    def _check(self, answer: Answer) -> None:
+        """Refuses, before anything is received, what cannot become the file that is wanted."""
+        if None not in (self.size, answer.version.size) and answer.version.size != self.size:
+            raise WrongContent(f"wanted {self.size:,} bytes, the host has {answer.version.size:,}")
+        provable = self.checksums or answer.stated
+        if answer.encoding != "identity" and not provable:  # an archive's .gz may be taken for an encoding
+            raise DownloadError(f"the host sends the file encoded with {answer.encoding}, unasked")
+        if not (answer.delimited or self.size is not None or provable):
+            raise DownloadError("the host does not say where the file ends")
+
+    def _check_room(self, expected: int | None) -> None:
+        folder = self.partial.target.parent
+        missing = (expected or 0) - self.partial.received
+        free = shutil.disk_usage(folder).free
+        if missing > free:
+            raise DownloadError(f"{missing:,} bytes are still to come, {folder} has room for {free:,}")
+
+
+class _Patience:
+    """How often and how long a transfer is tried again. Progress renews it: long files, flaky lines."""
+
+    def __init__(self, limit: float):
+        self.limit = limit
+        self.anew = 0
+        self._renew(0)
+
+    def _renew(self, received: int) -> None:
+        self.tries, self.received, self.since = 0, received, time.monotonic()
+
+    def progress(self, received: int) -> None:
+        if received - self.received >= PROGRESS:
+            self._renew(received)
+        elif time.monotonic() - self.since > self.limit:
+            raise DownloadError(f"hardly anything came within {self.limit:g} s")
+
+    def begin_anew(self, error: DownloadError) -> None:
+        self.anew += 1
+        if self.anew > RETRIES:
+            raise error
+        self._renew(0)
+
+    def wait(self, error: Interrupted) -> None:
+        """Sleeps before the next try; raises the error after enough tries, or if the wait is too long."""
+        self.tries += 1
+        backoff = min(BACKOFF * 2 ** (self.tries - 1), LONGEST_BACKOFF)
+        delay = backoff * random.uniform(0.5, 1) if error.wait is None else error.wait
+        if self.tries > RETRIES:
+            raise error
+        if time.monotonic() - self.since + delay > self.limit:
+            asked = "" if error.wait is None else f", and the host asks to wait {error.wait:,.0f} s"
+            raise DownloadError(f"{error}{asked}") from error
+        if sys.stderr.isatty():
+            tqdm.write(f"{error}: the next try follows in {delay:.0f} s", file=sys.stderr)
+        sleep(delay)
+
+
+def _limit() -> float:
+    value = os.environ.get("MODELZOO_TIMEOUT", "")
+    try:
+        limit = float(value or PATIENCE)
+    except ValueError:
+        limit = -1
+    if not 0 < limit < float("inf"):
+        raise DownloadError(f"MODELZOO_TIMEOUT must be a number of seconds above 0, not {value!r}")
+    return limit
+
+
+def _bar(partial: Partial, expected: int | None) -> tqdm:
+    """Progress with rate and time left, on a terminal."""
+    return tqdm(
+        total=expected,
+        initial=partial.received,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        desc=partial.target.name,
+        leave=False,
+        disable=not sys.stderr.isatty(),
+    )

@@ -1,0 +1,123 @@
+"""A mirror: weight files under the names of their contents, and an index of them. Knows no models.
+
+MODELZOO_MIRROR names one or more, separated by "|": a folder, also on a share, or an address that starts
+with file://, http:// or https://. index.json says, for each model, which file has its weights:
+
+    {"format": 1, "models": {"resnet50_v1d.gluon": {
+        "file": "resnet50_v1d.gluon-0123456789abcdef.h5", "sha256": "0123456789abcdef...", "bytes": 102400,
+        "converter": "gluoncv 1",
+        "notop": {"file": ..., "sha256": ..., "bytes": ...}}}}
+
+"notop" is there if a file without the head's weights is. What a mirror delivers must be what its index says.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelzoo import cache, download
+from modelzoo.errors import DownloadError
+from modelzoo.files import appearing, digests
+
+BASES = "MODELZOO_MIRROR"  # the variable
+SEPARATOR = "|"  # in no address and in no path on Windows; spaces and colons are
+INDEX = "index.json"
+FORMAT = 1
+MAX_INDEX_BYTES = 64 * 2**20  # an entry has about 500
+
+
+@dataclass(frozen=True)
+class File:
+    """A weight file as an index states it."""
+
+    model: str
+    top: bool
+    sha256: str
+    bytes: int
+
+    @property
+    def name(self) -> str:
+        return cache.file_name(self.model, self.sha256, self.top)
+
+
+def bases() -> list[str]:
+    """The mirrors of MODELZOO_MIRROR, in their order."""
+    return [base.strip() for base in os.environ.get(BASES, "").split(SEPARATOR) if base.strip()]
+
+
+def url(base: str, name: str) -> str:
+    """The address of a file of the mirror."""
+    if "://" not in base:
+        base = Path(os.path.abspath(os.path.expanduser(base))).as_uri()
+    return f"{base.rstrip('/')}/{name}"
+
+
+def index(base: str) -> dict[tuple[str, bool], File]:
+    """The mirror's files by model and whether with top; raises DownloadError if the index is unusable."""
+    with cache.workroom() as folder:
+        download.fetch(url(base, INDEX), folder / INDEX)
+        if (folder / INDEX).stat().st_size > MAX_INDEX_BYTES:
+            raise DownloadError(f"its {INDEX} has more than {MAX_INDEX_BYTES} bytes")
+        return parse((folder / INDEX).read_bytes())
+
+
+def parse(text: bytes) -> dict[tuple[str, bool], File]:
+    """An index from its JSON."""
+    try:
+        document = json.loads(text)
+        if document["format"] != FORMAT:
+            raise DownloadError(f"its {INDEX} has the format {document['format']!r}, not {FORMAT}")
+        files = [
+            _file(model, top, value)
+            for model, entry in document["models"].items()
+            for top, value in ((True, entry), (False, entry.get("notop")))
+            if value is not None
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DownloadError(f"its {INDEX} is malformed ({type(error).__name__}: {error})") from error
+    return {(file.model, file.top): file for file in files}
+
+
+def _file(model: str, top: bool, value: Mapping[str, Any]) -> File:
+    file = File(model, top, value["sha256"], value["bytes"])
+    if not (cache.SHA256.fullmatch(file.sha256) and type(file.bytes) is int and value["file"] == file.name):
+        raise ValueError(f"{model} has another file name than its sha256 gives")
+    return file
+
+
+def entry(path: Path, receipt: Mapping[str, Any], notop: Path | None = None) -> dict[str, Any]:
+    """A model's entry of an index, from its files' contents and the receipt."""
+    value = {**_stated(path, receipt["model"], True), "converter": receipt.get("converter")}
+    if receipt.get("synthetic"):
+        value["synthetic"] = True
+    if notop is not None:
+        value["notop"] = _stated(notop, receipt["model"], False)
+    return value
+
+
+def _stated(path: Path, model: str, top: bool) -> dict[str, Any]:
+    file = File(model, top, digests(path, ("sha256",))["sha256"], path.stat().st_size)
+    return {"file": file.name, "sha256": file.sha256, "bytes": file.bytes}
+
+
+def index_text(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """An index as JSON, the same for the same models."""
+    return json.dumps({"format": FORMAT, "models": dict(sorted(models.items()))}, indent=2) + "\n"
+
+
+def pack(target: Path, files: Mapping[str, Path | bytes]) -> None:
+    """Writes a plain tar: equal contents give equal bytes, because it has neither times nor owners."""
+    with appearing(target) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+                member.size = file.seek(0, os.SEEK_END)
+                file.seek(0)
+                archive.addfile(member, file)

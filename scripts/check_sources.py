@@ -1,0 +1,99 @@
+"""Asks every address of the registry whether its file is there, and writes a table of what lives.
+
+    python scripts/check_sources.py [PATTERN] [--json] [-o FILE]
+
+Only headers travel, or the first byte where a host answers nothing to HEAD. Exit code 1: a model has
+addresses, and none of them answers with a file of the right size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from modelzoo import registry
+from modelzoo.registry import Entry
+
+TIMEOUTS = (10, 30)  # seconds to connect, and for the answer
+PARALLEL = 16
+FOUND = (200, 206)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pattern", nargs="?", default="*", help="of the models to ask for")
+    parser.add_argument("--json", action="store_true", help="JSON instead of Markdown")
+    parser.add_argument("-o", "--output", type=Path, help="default: the terminal")
+    arguments = parser.parse_args(arguments)
+    asked = [
+        (entry.key, url, size)
+        for entry in map(registry.info, registry.list_models(arguments.pattern))
+        for url, size in addresses(entry)
+    ]
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        rows = list(pool.map(lambda question: probe(*question), asked))
+    text = json.dumps(rows, indent=2) if arguments.json else table(rows)
+    if arguments.output:
+        arguments.output.write_text(text + "\n", "utf-8")
+    else:
+        print(text)
+    lost = sorted({row["model"] for row in rows} - {row["model"] for row in rows if row["lives"]})
+    if lost:
+        print(f"No address lives of: {', '.join(lost)}", file=sys.stderr)
+    return 1 if lost else 0
+
+
+def addresses(entry: Entry) -> list[tuple[str, int | None]]:
+    """Each address of the entry and the size that its file should have."""
+    hosted = [(file.url, file.bytes) for file in entry.weights]
+    return hosted + [(url, source.bytes) for source in entry.sources for url in source.urls]
+
+
+def probe(model: str, url: str, wanted: int | None) -> dict[str, Any]:
+    row = {"model": model, "url": url, "lives": False, "bytes": None, "etag": None, "linked_etag": None}
+    try:
+        answer = requests.head(url, allow_redirects=True, timeout=TIMEOUTS)
+        if answer.status_code not in FOUND:
+            headers = {"Range": "bytes=0-0"}
+            answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS)
+            answer.close()
+    except requests.RequestException as error:
+        return row | {"answer": type(error).__name__}
+    row |= {"answer": f"{answer.status_code} {answer.reason}", "bytes": size(answer)}
+    row["etag"] = answer.headers.get("ETag")
+    row["linked_etag"] = next(
+        (a.headers["X-Linked-ETag"] for a in [*answer.history, answer] if "X-Linked-ETag" in a.headers), None
+    )
+    if answer.status_code not in FOUND:
+        return row
+    if answer.headers.get("Content-Type", "").startswith("text/html"):
+        return row | {"answer": f"{row['answer']}, a web page"}
+    if wanted is not None and row["bytes"] not in (None, wanted):
+        return row | {"answer": f"{row['answer']}, wanted {wanted} bytes"}
+    return row | {"lives": True}
+
+
+def size(answer: requests.Response) -> int | None:
+    """The file's, also where only a part of it was asked for."""
+    total = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length")
+    return int(total) if total and total.isdigit() else None
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    columns = ("model", "lives", "answer", "bytes", "etag", "linked_etag", "url")
+    lines = [" | ".join(columns), " | ".join("---" for _ in columns)]
+    for row in rows:
+        cells = row | {"lives": "yes" if row["lives"] else "NO"}
+        lines.append(" | ".join("" if cells[name] is None else str(cells[name]) for name in columns))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

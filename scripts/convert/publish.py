@@ -1,0 +1,97 @@
+"""Converts models into a folder that any static host can serve: what MODELZOO_MIRROR points at.
+
+    python scripts/convert/publish.py resnet50_v1d resnet101_mlimages --from downloads -o mirror
+    python scripts/convert/publish.py resnet101_mlimages --synthetic -o mirror
+
+The upstreams' files are taken from the folder --from, under their own names, or else fetched as load() does.
+Each model gives MODEL-DIGITS.h5, the digits from its sha256, and MODEL-notop-DIGITS.h5 if much of it is head;
+beside each lies its receipt as JSON. index.json lists them, and keeps what was published there before.
+Running it again gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from modelzoo import conversion, mirror, pretrained, registry, synthetic, weights
+from modelzoo.files import appearing
+from modelzoo.registry import Entry
+
+HEAD_SHARE = 0.25  # of the parameters; from here on a file without the head is worth its place
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="+", help="registry names")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the mirror's folder")
+    parser.add_argument("--from", dest="folder", type=Path, help="the folder with the upstreams' files")
+    parser.add_argument("--synthetic", action="store_true", help="the tests' weights instead, marked as such")
+    arguments = parser.parse_args(arguments)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    index = arguments.output / mirror.INDEX
+    models = json.loads(index.read_text("utf-8"))["models"] if index.exists() else {}
+    for name in arguments.models:
+        entry = registry.info(name)
+        with tempfile.TemporaryDirectory(prefix=".publish-", dir=arguments.output) as folder:
+            whole = Path(folder) / "whole.h5"
+            if arguments.synthetic:
+                write_synthetic(entry, whole)
+            elif arguments.folder:
+                conversion.convert(entry, upstream_file(entry, arguments.folder), whole, official=True)
+            else:
+                shutil.copyfile(pretrained.weights_file(entry.key), whole)
+            models[entry.key] = publish(whole, arguments.output)
+        with appearing(index) as temporary:
+            temporary.write_text(mirror.index_text(models), "utf-8")
+        print(arguments.output / models[entry.key]["file"], flush=True)
+
+
+def write_synthetic(entry: Entry, target: Path) -> None:
+    shapes = conversion.weight_shapes(entry)
+    receipt = {"model": entry.key, "converter": "synthetic", "synthetic": True, **counts(shapes)}
+    weights.write(target, ((path, synthetic.array(path, shape)) for path, shape in shapes.items()), receipt)
+
+
+def upstream_file(entry: Entry, folder: Path) -> Path:
+    names = [url.partition("?")[0].rpartition("/")[2] for source in entry.sources for url in source.urls]
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if not found:
+        raise SystemExit(f"{folder} has no file of {entry.key}; wanted is {' or '.join(names)}.")
+    return found[0]
+
+
+def publish(whole: Path, folder: Path) -> dict[str, Any]:
+    """Moves the file to its place, with its receipt, and one without top if that is worth it."""
+    receipt = weights.receipt(whole)
+    shapes = {path: array.shape for path, array in weights.read(whole)}
+    rest = {path: shape for path, shape in shapes.items() if path not in weights.top(shapes)}
+    notop = None
+    if counts(rest)["parameters"] <= (1 - HEAD_SHARE) * counts(shapes)["parameters"]:
+        notop = whole.with_name("notop.h5")
+        kept = ((path, array) for path, array in weights.read(whole) if path in rest)
+        weights.write(notop, kept, receipt | {"top": False, **counts(rest)})
+    stated = mirror.entry(whole, receipt, notop)
+    for path, name in ((whole, stated["file"]), (notop, stated.get("notop", {}).get("file"))):
+        if path is not None:
+            with appearing((folder / name).with_suffix(".json")) as temporary:
+                temporary.write_text(
+                    json.dumps(weights.receipt(path), indent=2, sort_keys=True) + "\n", "utf-8"
+                )
+            os.replace(path, folder / name)
+    return stated
+
+
+def counts(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    return {"tensors": len(shapes), "parameters": sum(map(math.prod, shapes.values()))}
+
+
+if __name__ == "__main__":
+    main()

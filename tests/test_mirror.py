@@ -1,0 +1,347 @@
+"""Mirrors and bundles: published the same each time, believed only as far as they can be checked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import modelzoo
+from modelzoo import cache as store
+from modelzoo import cli, download, mirror, pretrained, synthetic, weights
+from modelzoo.errors import ConversionError, DownloadError, UnknownModel, WeightsUnavailable
+from tests.conftest import CAT, ROOT
+from tests.serving import script, served, write_synthetic
+
+NAME = "mobilenet_v1_0.25_128"  # the smallest, and more than half of it is head
+KEY = f"{NAME}.slim"
+BIG = "resnet101_mlimages"
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory) -> Path:
+    """A mirror with one small model."""
+    folder = tmp_path_factory.mktemp("mirror")
+    script("convert/publish.py").main([NAME, "--synthetic", "-o", str(folder)])
+    return folder
+
+
+@pytest.fixture
+def folder(published, tmp_path) -> Path:
+    """A mirror that the test may change."""
+    return shutil.copytree(published, tmp_path / "mirror")
+
+
+@pytest.fixture
+def use(monkeypatch):
+    """Sets the mirrors."""
+    return lambda *bases: monkeypatch.setenv(mirror.BASES, " | ".join(map(str, bases)))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def entry(folder: Path) -> dict:
+    return json.loads((folder / "index.json").read_text())["models"][KEY]
+
+
+def change_index(folder: Path, **values) -> None:
+    document = json.loads((folder / "index.json").read_text())
+    document["models"][KEY] |= values
+    (folder / "index.json").write_text(json.dumps(document))
+
+
+def disguise(folder: Path, path: Path) -> None:
+    """Publishes a file as the model's, with an index that fits it."""
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    name = f"{KEY}-{sha256[:16]}.h5"
+    shutil.copy(path, folder / name)
+    change_index(folder, file=name, sha256=sha256, bytes=path.stat().st_size)
+
+
+def is_right(model) -> bool:
+    kernel = model.get_layer("stem_conv").kernel.numpy()
+    return np.array_equal(kernel, synthetic.array("stem_conv/kernel", kernel.shape))
+
+
+def test_publishing_twice_gives_the_same_bytes(published, tmp_path):
+    before = contents(published)
+    publish = script("convert/publish.py").main
+    for folder in (published, tmp_path):
+        publish([NAME, "--synthetic", "-o", str(folder)])
+        assert contents(folder) == before
+
+
+def test_what_is_published_is_named_by_content_and_has_its_receipt_beside(published):
+    stated = entry(published)
+    for file, top in ((stated, True), (stated["notop"], False)):
+        path = published / file["file"]
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == file["sha256"]
+        assert json.loads(path.with_suffix(".json").read_text()) == weights.receipt(path)
+        assert weights.receipt(path).get("top", True) is top
+    assert len(contents(published)) == 5
+    assert stated["synthetic"] is True
+
+
+def test_publishing_converts_the_upstreams_files(tmp_path, monkeypatch):
+    from modelzoo import conversion
+    from tests.test_conversion import GLUON, upstream_arrays, write_params
+
+    name = GLUON.sources[0].urls[0].rpartition("/")[2]
+    write_params(tmp_path / name, upstream_arrays(GLUON))
+    publish = script("convert/publish.py").main
+    with pytest.raises(ConversionError, match="is not the official file"):
+        publish([GLUON.key, "--from", str(tmp_path), "-o", str(tmp_path / "mirror")])
+    assert not list((tmp_path / "mirror").iterdir())
+    monkeypatch.setattr(conversion, "_verify", lambda *arguments: [])
+    publish([GLUON.key, "--from", str(tmp_path), "-o", str(tmp_path / "mirror")])
+    ((key, stated),) = json.loads((tmp_path / "mirror" / "index.json").read_text())["models"].items()
+    assert (key, stated["converter"]) == (GLUON.key, "gluoncv 1")
+    assert "notop" not in stated
+    with pytest.raises(SystemExit, match=f"has no file of {KEY}; wanted is mobilenet"):
+        publish([KEY, "--from", str(tmp_path), "-o", str(tmp_path / "mirror")])
+
+
+def test_a_model_comes_from_the_mirror_once_and_then_from_the_cache(published, use, capfd):
+    with served(published) as server:
+        use(server.url)
+        assert is_right(modelzoo.load(NAME))
+        assert server.asked == ["/index.json", f"/{entry(published)['file']}"]
+    assert is_right(modelzoo.load(NAME))
+    assert capfd.readouterr().err.count("synthetic weights: what it answers means nothing") == 2
+    pointer = store.find(KEY).pointer
+    assert (pointer.trust, pointer.source) == (
+        "sha256 in the index.json",
+        f"{server.url}/{entry(published)['file']}",
+    )
+
+
+def test_without_top_the_smaller_file_is_enough_until_the_top_is_wanted(published, use, capfd):
+    stated = entry(published)
+    with served(published) as server:
+        use(server.url)
+        for _ in range(2):
+            assert is_right(modelzoo.load(NAME, include_top=False))
+        assert server.asked[1:] == [f"/{stated['notop']['file']}"]
+        assert pretrained.whereabouts(modelzoo.info(NAME)) == "cached without top"
+        assert is_right(modelzoo.load(NAME, classes=3))
+        assert server.asked[3:] == [f"/{stated['file']}"]
+    cli.main(["cache", "--json"])
+    assert [held["top"] for held in json.loads(capfd.readouterr().out)] == [False, True]
+
+
+@pytest.mark.parametrize("form", ["{}", "{}/", "file://{}"])
+def test_a_mirror_can_be_a_folder_and_works_offline(form, folder, use, monkeypatch):
+    monkeypatch.setenv(download.OFFLINE, "1")
+    use(form.format(folder))
+    assert modelzoo.weights_file(NAME).read_bytes() == (folder / entry(folder)["file"]).read_bytes()
+
+
+def test_mirrors_are_tried_in_order_and_each_failure_is_named(folder, tmp_path, use):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "index.json").write_text('{"format": 1, "models": {}}')
+    with served(folder) as server, served(tmp_path) as other:
+        use(f"{other.url}/nothing", tmp_path / "empty", server.url, other.url)
+        assert modelzoo.weights_file(NAME).is_file()
+        assert other.asked == ["/nothing/index.json"]
+        use(f"{other.url}/nothing", tmp_path / "empty", tmp_path / "none")
+        with pytest.raises(WeightsUnavailable) as caught:
+            modelzoo.weights_file(BIG)
+    message = str(caught.value)
+    reasons = [
+        f"{other.url}/nothing: HTTP 404",
+        f"{tmp_path}/empty: its index.json does not have",
+        f"{tmp_path}/none: no such file",
+        modelzoo.info(BIG).sources[0].urls[0],
+    ]
+    assert sorted(reasons, key=message.index) == reasons
+    assert "\n" not in message
+
+
+def altered(folder: Path, tmp_path: Path) -> None:
+    path = folder / entry(folder)["file"]
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+
+
+def cut(folder: Path, tmp_path: Path) -> None:
+    path = folder / entry(folder)["file"]
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def anothers(folder: Path, tmp_path: Path) -> None:
+    disguise(folder, write_synthetic(tmp_path / "other.h5", "resnet9_cifar10.modelzoo"))
+
+
+def misshapen(folder: Path, tmp_path: Path) -> None:
+    weights.write(tmp_path / "part.h5", [("stem_conv/kernel", np.zeros((3, 3, 3, 9)))], {"model": KEY})
+    disguise(folder, tmp_path / "part.h5")
+
+
+def headless(folder: Path, tmp_path: Path) -> None:
+    disguise(folder, folder / entry(folder)["notop"]["file"])
+
+
+def no_weights(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no weights")
+    disguise(folder, tmp_path / "text")
+
+
+LIES = {
+    altered: "wanted sha256 .*, got",
+    cut: "wanted .* bytes",
+    anothers: r"holds the weights of resnet9_cifar10\.modelzoo, not of mobilenet",
+    misshapen: "do not fit this model",
+    headless: "lacks logits",
+    no_weights: "is not an HDF5 file",
+}
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
+def test_a_file_that_is_not_what_the_index_or_the_model_says_is_refused(lie, folder, tmp_path, use, cache):
+    lie(folder, tmp_path)
+    use(folder)
+    with pytest.raises(WeightsUnavailable, match=LIES[lie]):
+        modelzoo.weights_file(NAME)
+    assert list(cache.glob("weights/*")) == list(cache.glob("models/*")) == []
+
+
+INDEXES = {
+    "no JSON": ("<html>", r"malformed|web page"),
+    "no object": ("[]", "malformed"),
+    "another format": ('{"format": 2, "models": {}}', "has the format 2, not 1"),
+    "models that are none": ('{"format": 1, "models": 3}', "malformed"),
+    "an entry that is none": ('{"format": 1, "models": {"a.b": 3}}', "malformed"),
+    "another name": (
+        f'{{"format": 1, "models": {{"a.b": {{"file": "../x", "sha256": "{"0" * 64}", "bytes": 1}}}}}}',
+        "another file name than its sha256 gives",
+    ),
+    "no sha256": (
+        '{"format": 1, "models": {"a.b": {"file": "a.b-.h5", "sha256": "", "bytes": 1}}}',
+        "file name",
+    ),
+    "deep": ("[" * 100_000, "malformed"),
+}
+
+
+@pytest.mark.parametrize("kind", INDEXES)
+def test_an_index_that_is_malformed_is_refused(kind, folder, use):
+    text, message = INDEXES[kind]
+    (folder / "index.json").write_text(text)
+    with pytest.raises(DownloadError, match=message):
+        mirror.index(str(folder))
+
+
+def test_an_enormous_index_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(mirror, "MAX_INDEX_BYTES", 100)
+    with pytest.raises(DownloadError, match="more than 100 bytes"):
+        mirror.index(str(folder))
+
+
+def test_a_bundle_carries_models_to_a_place_without_a_network(
+    published, use, cache, tmp_path, capfd, monkeypatch
+):
+    use(published)
+    first, second = tmp_path / "zoo.tar", tmp_path / "again.tar"
+    for target in (first, second):
+        assert cli.main(["bundle", NAME, "resnet9_cifar10", "-o", str(target)]) == 0
+    assert first.read_bytes() == second.read_bytes()
+    content = modelzoo.weights_file(NAME).read_bytes()
+    shutil.rmtree(cache)
+    monkeypatch.delenv(mirror.BASES)
+    monkeypatch.setenv(download.OFFLINE, "1")
+    capfd.readouterr()
+    assert cli.main(["unbundle", str(first)]) == 0
+    assert len(capfd.readouterr().out.splitlines()) == 2
+    assert modelzoo.weights_file(NAME).read_bytes() == content
+    assert store.find(KEY).pointer.source == str(first)
+
+
+def test_a_bundle_unpacked_is_a_mirror(published, use, cache, tmp_path):
+    use(published)
+    pretrained.bundle([NAME], tmp_path / "zoo.tar")
+    content = modelzoo.weights_file(NAME).read_bytes()
+    shutil.rmtree(cache)
+    with tarfile.open(tmp_path / "zoo.tar") as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    use(tmp_path / "unpacked")
+    assert modelzoo.weights_file(NAME).read_bytes() == content
+
+
+def packed(path: Path, folder: Path, *extra: tarfile.TarInfo) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for file in sorted(folder.iterdir()):
+            archive.add(file, file.name)
+        for member in extra:
+            archive.addfile(member, io.BytesIO(bytes(member.size)))
+    return path
+
+
+def member(name: str, **values) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    vars_ = {"size": 0} | values
+    for attribute, value in vars_.items():
+        setattr(info, attribute, value)
+    return info
+
+
+@pytest.mark.parametrize(
+    ("hostile", "message"),
+    [
+        (member("../outside"), "could lie outside"),
+        (member("/etc/outside"), "could lie outside"),
+        (member("link", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is a link"),
+        (member("index.json", size=10), "is there twice"),
+    ],
+    ids=["parent", "absolute", "link", "twice"],
+)
+def test_a_hostile_bundle_is_refused(hostile, message, folder, tmp_path, cache):
+    with pytest.raises(ConversionError, match=message):
+        pretrained.unbundle(packed(tmp_path / "zoo.tar", folder, hostile))
+    assert not list(cache.glob("models/*"))
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
+def test_a_bundle_with_a_wrong_file_is_refused(lie, folder, tmp_path, cache):
+    lie(folder, tmp_path)
+    with pytest.raises(ConversionError, match=rf"zoo\.tar: {re.escape(KEY)}: .*{LIES[lie]}"):
+        pretrained.unbundle(packed(tmp_path / "zoo.tar", folder))
+    assert not list(cache.glob("models/*"))
+
+
+def test_a_bundle_of_models_that_are_not_known_is_refused(folder, tmp_path):
+    text = (folder / "index.json").read_text().replace(KEY, "unknown.team")
+    (folder / "index.json").write_text(text)
+    with pytest.raises(UnknownModel, match=r"unknown\.team"):
+        pretrained.unbundle(packed(tmp_path / "zoo.tar", folder))
+
+
+@pytest.mark.parametrize("content", [b"no tar", b""])
+def test_what_is_no_bundle_is_refused(content, tmp_path):
+    (tmp_path / "zoo.tar").write_bytes(content)
+    with pytest.raises(ConversionError, match="is no bundle"):
+        pretrained.unbundle(tmp_path / "zoo.tar")
+
+
+def test_publish_serve_classify_and_again_with_the_server_gone(tmp_path, cache, monkeypatch):
+    """As a user would, in processes of their own, with the largest head of the zoo."""
+    script("convert/publish.py").main([BIG, "--synthetic", "-o", str(tmp_path / "mirror")])
+    command = [sys.executable, "-m", "modelzoo", "classify", "-m", BIG, str(CAT), "--json"]
+    with served(tmp_path / "mirror") as server:
+        monkeypatch.setenv(mirror.BASES, server.url)
+        runs = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True)]
+    runs.append(subprocess.run(command, cwd=ROOT, capture_output=True, text=True))
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
+    assert runs[0].stdout == runs[1].stdout
+    assert len(json.loads(runs[0].stdout)["predictions"]) == 5
+    assert all("synthetic weights" in run.stderr for run in runs)
+    assert len(list(cache.glob("weights/*"))) == 1
