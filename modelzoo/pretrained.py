@@ -148,7 +148,7 @@ def set_aside_if_damaged(entry: Entry, path: Path) -> bool:
 
 
 def whereabouts(entry: Entry) -> str:
-    """Where `load` would take pretrained weights from: one of WHEREABOUTS, found without any network or heavy import."""
+    """Which of WHEREABOUTS `load` would take pretrained weights from; no network, no heavy import."""
     if bundled_path(entry).is_file():
         return "bundled"
     if cache.find(entry.key):
