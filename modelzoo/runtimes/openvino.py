@@ -177,8 +177,9 @@ def _converted(model: keras.Model) -> ov.Model:
     function = tf.function(lambda images: model(images, training=False), autograph=False)
     graph = function.get_concrete_function(tf.TensorSpec(model.input_shape, tf.float32)).graph
     frontend = FrontEndManager().load_by_framework("tf")  # what openvino.convert_model uses, less its reports
-    nodes = GraphIteratorTFGraph(graph, share_weights=False)  # the front end does not keep it alive
-    return frontend.convert(frontend.load(nodes))
+    outputs = {graph.outputs[0].name: "output"}  # or else what nothing consumes is an output, too
+    nodes = GraphIteratorTFGraph(graph, share_weights=False, output_names_map=outputs)
+    return frontend.convert(frontend.load(nodes))  # which does not keep the nodes alive
 
 
 def _of(precision: str, network: ov.CompiledModel) -> ov.CompiledModel:
