@@ -35,7 +35,7 @@ ALLOWED = {  # modelzoo's own modules that a module may import; errors, files an
         "registry",
         "verification",
     },
-    "bulk": {"classification", "preprocessing", "registry", "zoo"},
+    "bulk": {"classification", "preprocessing", "registry", "runtimes", "zoo"},
     "verification": {"cache", "parity", "preprocessing", "pretrained", "registry", "zoo"},
     "parity": {"architectures", "keras_originals", "registry", "synthetic", "weights"},
     "keras_originals": {"architectures", "conversion", "registry", "synthetic"},

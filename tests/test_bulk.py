@@ -11,8 +11,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,8 +20,8 @@ from filelock import FileLock
 from PIL import Image
 
 import modelzoo
-from modelzoo import bulk, cli, preprocessing, registry
-from modelzoo.bulk import formats, job, pipeline
+from modelzoo import bulk, cli, preprocessing, registry, runtimes
+from modelzoo.bulk import formats, pipeline
 from modelzoo.bulk.job import Job, RowMaker
 from modelzoo.bulk.sources import picture_files
 from modelzoo.errors import OutputError, PictureError
@@ -51,10 +51,11 @@ def folder(tmp_path_factory) -> Path:
 def simple_network(monkeypatch):
     """In place of the bundled model one that is loaded at once: ten numbers that depend on the picture."""
 
-    def network(images):
+    def predict(images):
         return np.abs(images[:, ::4, ::16].reshape(len(images), -1)[:, :10])
 
-    monkeypatch.setattr(job, "_network", lambda job: network)
+    network = SimpleNamespace(predict=predict)
+    monkeypatch.setattr(runtimes, "predictor", lambda *_, **__: network)
 
 
 def run(kind: str, pictures, output, **arguments) -> bulk.Summary:
@@ -266,15 +267,18 @@ def test_two_runs_do_not_write_the_same_file(folder, tmp_path):
 
 @pytest.mark.usefixtures("simple_network")
 def test_a_disk_that_is_full_at_the_end_costs_no_row(folder, tmp_path, monkeypatch):
+    jsonl = formats.jsonl
+
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setitem(formats.LABELS, ".jsonl", full)
     with pytest.raises(OSError, match="No space left"):
         bulk.classify_files(folder, tmp_path / "out.jsonl")
-    monkeypatch.undo()
-    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl.unfinished"]
-    monkeypatch.setattr(job, "_network", None)  # no picture is computed again
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.jsonl.unfinished"]
+    assert not (tmp_path / "out.jsonl").exists()
+    monkeypatch.setitem(formats.LABELS, ".jsonl", jsonl)
+    assert bulk.classify_files(folder, tmp_path / "out.jsonl").resumed == PICTURES
 
 
 # The files that are meant
@@ -511,7 +515,8 @@ worker, cluster.Worker = cluster.Worker, Mortal
 print(bulk.classify_files(pictures, place / "two.jsonl", engine="ray", workers=2))
 assert not (place / "alive").exists()
 cluster.Worker = worker
-ray.data.read_binary_files(pictures, include_paths=True, file_extensions=["jpg"]).write_parquet(place / "in.parquet")
+source = ray.data.read_binary_files(pictures, include_paths=True, file_extensions=["jpg"])
+source.write_parquet(place / "in.parquet")
 print(bulk.embed_files(place / "in.parquet", f"{place}/out/", engine="ray", workers=1))
 try:
     bulk.embed_files(place / "in.parquet", f"{place}/out/", engine="ray")

@@ -36,6 +36,8 @@ def classify_files(
     weights: str | os.PathLike = PRETRAINED,
     top: int = 5,
     fast_decode: bool = False,
+    runtime: str = "auto",
+    precision: str = "f32",
     engine: str = "local",
     workers: int | None = None,
     progress: bool = False,
@@ -47,11 +49,12 @@ def classify_files(
     many there are. Until the last row is there the rows are in OUTPUT.unfinished, from which the same call
     goes on after an interruption; then the output appears whole, in place of an older one.
     fast_decode: lets JPEG's decoder leave out detail; faster for large pictures, other probabilities.
+    runtime, precision: as in modelzoo.Classifier.
     engine: "ray" shares the work between `workers` processes of a Ray cluster; see modelzoo.bulk.cluster.
 
     Raises UnknownModel, WeightsUnavailable, PictureError for sources that are not there, and OutputError.
     """
-    job = Job(model, str(weights), top, fast_decode=fast_decode)
+    job = Job(model, str(weights), top, 1, fast_decode, runtime, precision)
     return _run(job, pictures, output, engine, workers, progress)
 
 
@@ -63,6 +66,8 @@ def embed_files(
     weights: str | os.PathLike = PRETRAINED,
     crops: int = 1,
     fast_decode: bool = False,
+    runtime: str = "auto",
+    precision: str = "f32",
     engine: str = "local",
     workers: int | None = None,
     progress: bool = False,
@@ -74,7 +79,7 @@ def embed_files(
     crops: 10 takes the mean over the corners, the centre and their mirror images. The rest as in
     classify_files.
     """
-    job = Job(model, str(weights), None, crops, fast_decode)
+    job = Job(model, str(weights), None, crops, fast_decode, runtime, precision)
     return _run(job, pictures, output, engine, workers, progress)
 
 

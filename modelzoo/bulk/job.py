@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo import preprocessing, registry
-from modelzoo.classification import BATCH_SIZE, DEFAULT_MODEL, Classifier, decode_predictions
+from modelzoo import preprocessing, registry, runtimes
+from modelzoo.classification import BATCH_SIZE, DEFAULT_MODEL, decode_predictions
 from modelzoo.errors import PictureError
 from modelzoo.preprocessing import Picture
-from modelzoo.zoo import PRETRAINED, load
+from modelzoo.zoo import PRETRAINED
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,16 @@ class Job:
     top: int | None = 5  # labels for each picture; None for its features
     crops: int = 1  # 10: the mean of what the network says of each
     fast_decode: bool = False
+    runtime: str = "auto"
+    precision: str = "f32"
 
     def __post_init__(self):
-        object.__setattr__(self, "model", registry.info(self.model).key)
+        entry = registry.info(self.model)
+        if self.top is not None and entry.task != "classification":
+            raise ValueError(f"{entry.key} names no pictures: it is for {entry.task}.")
+        object.__setattr__(self, "model", entry.key)
+        runtimes.check(self.runtime, self.precision)
+        object.__setattr__(self, "runtime", runtimes.chosen(self.runtime))  # on every machine the same
         if self.crops not in (1, 10):
             raise ValueError(f"crops must be 1 or 10, not {self.crops!r}.")
         if self.top is not None and self.top < 1:
@@ -50,7 +57,8 @@ class RowMaker:
         self.job = job
         self.entry = registry.info(job.model)
         self.pictures_at_once = max(1, BATCH_SIZE // job.crops)
-        self.network = _network(job)
+        arguments = {} if job.top is not None else {"include_top": False, "pooling": "avg"}
+        self.network = runtimes.predictor(self.entry, job.weights, job.runtime, job.precision, **arguments)
 
     def prepare(self, picture: Picture, name: str) -> np.ndarray | str:
         """What the network sees of a picture, float32 (crops, height, width, 3), or why it cannot be read."""
@@ -82,7 +90,7 @@ class RowMaker:
             images = np.concatenate(pictures[start : start + self.pictures_at_once])
             full = np.zeros((BATCH_SIZE, *images.shape[1:]), np.float32)
             full[: len(images)] = images
-            output = self.network(full)[: len(images)]
+            output = self.network.predict(full)[: len(images)]
             yield from output.reshape(-1, self.job.crops, output.shape[-1]).mean(axis=1)
 
     def _answer(self, output: np.ndarray) -> dict[str, Any]:
@@ -90,13 +98,3 @@ class RowMaker:
             return {"features": output}
         (best,) = decode_predictions(output[None], self.entry.labels, self.job.top)
         return {"predictions": [{"id": p.id, "name": p.name, "probability": p.probability} for p in best]}
-
-
-def _network(job: Job):
-    import keras
-
-    if job.top is not None:
-        model = Classifier(job.model, weights=job.weights).model
-    else:
-        model = load(job.model, weights=job.weights, include_top=False, pooling="avg")
-    return lambda images: keras.ops.convert_to_numpy(model(images, training=False))
