@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         WeightsMismatch,
         WeightsUnavailable,
     )
+    from modelzoo.feature_extraction import FeatureExtractor, features
     from modelzoo.preprocessing import preprocess
     from modelzoo.pretrained import add, weights_file
     from modelzoo.registry import info, list_models
@@ -47,6 +48,7 @@ _HOMES = {
         "WeightsMismatch",
         "WeightsUnavailable",
     ),
+    "feature_extraction": ("FeatureExtractor", "features"),
     "preprocessing": ("preprocess",),
     "pretrained": ("add", "weights_file"),
     "registry": ("info", "list_models"),
@@ -63,6 +65,7 @@ __all__ = [
     "Detection",
     "Detector",
     "DownloadError",
+    "FeatureExtractor",
     "LabelsError",
     "ModelZooError",
     "PictureError",
@@ -75,6 +78,7 @@ __all__ = [
     "classify",
     "decode_predictions",
     "detect",
+    "features",
     "info",
     "list_models",
     "load",

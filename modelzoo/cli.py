@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from modelzoo import __version__, registry
+from modelzoo import __version__, registry, runtimes
 from modelzoo.errors import ModelZooError, PictureError
 
 BAR = 24  # characters of a probability of 1
@@ -71,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-m", "--model", help="default: the one that comes with the package")
     command.add_argument("-w", "--weights", default="pretrained", help="a weight file instead")
     command.add_argument("--top", type=_positive, default=5, metavar="N", help="labels for each picture")
+    command.add_argument("--runtime", choices=runtimes.RUNTIMES, default="auto", help="default: auto")
+    command.add_argument(
+        "--precision",
+        choices=runtimes.PRECISIONS,
+        default="f32",
+        help="that OpenVINO computes in; default: f32",
+    )
 
     command = _command(commands, "detect", _detect, "the objects in pictures, also drawn on a copy of each")
     command.add_argument("pictures", nargs="+", help="files, folders, or - for one picture on stdin")
@@ -212,8 +219,12 @@ def _classify(options) -> int:
 
     start = time.perf_counter()
     paths = list(_pictures(options.pictures))
-    _import_keras()
-    classifier = Classifier(options.model or DEFAULT_MODEL, weights=options.weights)
+    model, network = options.model or DEFAULT_MODEL, (options.weights, options.runtime, options.precision)
+    if not runtimes.is_compiled(registry.info(model), *network):
+        _import_keras()
+    classifier = Classifier(
+        model, weights=options.weights, runtime=options.runtime, precision=options.precision
+    )
     loaded = time.perf_counter()
     if not options.json:
         print(f"{classifier.entry.key} ({classifier.entry.labels}, {len(paths)} {_plural('picture', paths)})")

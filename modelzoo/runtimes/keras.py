@@ -35,7 +35,5 @@ class KerasPredictor:
         return map(self.predict, batches)
 
 
-def predictor(
-    entry: Entry, weights: str | os.PathLike | None, arguments: dict[str, Any]
-) -> KerasPredictor:
+def predictor(entry: Entry, weights: str | os.PathLike | None, arguments: dict[str, Any]) -> KerasPredictor:
     return KerasPredictor(zoo.load(entry.key, weights=weights, dtype="float32", **arguments))
