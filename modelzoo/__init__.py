@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modelzoo.bulk import Summary, classify_files, embed_files
+    from modelzoo.bulk import Summary, classify_files, features_of_files
     from modelzoo.classification import Classifier, Prediction, classify, decode_predictions
     from modelzoo.detection import Detection, Detector, detect
     from modelzoo.errors import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         WeightsMismatch,
         WeightsUnavailable,
     )
+    from modelzoo.feature_extraction import FeatureExtractor, features
     from modelzoo.preprocessing import preprocess
     from modelzoo.pretrained import add, weights_file
     from modelzoo.registry import info, list_models
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from modelzoo.zoo import load
 
 _HOMES = {
-    "bulk": ("Summary", "classify_files", "embed_files"),
+    "bulk": ("Summary", "classify_files", "features_of_files"),
     "classification": ("Classifier", "Prediction", "classify", "decode_predictions"),
     "detection": ("Detection", "Detector", "detect"),
     "errors": (
@@ -51,6 +52,7 @@ _HOMES = {
         "WeightsMismatch",
         "WeightsUnavailable",
     ),
+    "feature_extraction": ("FeatureExtractor", "features"),
     "preprocessing": ("preprocess",),
     "pretrained": ("add", "weights_file"),
     "registry": ("info", "list_models"),
@@ -67,6 +69,7 @@ __all__ = [
     "Detection",
     "Detector",
     "DownloadError",
+    "FeatureExtractor",
     "LabelsError",
     "ModelZooError",
     "OutputError",
@@ -82,7 +85,8 @@ __all__ = [
     "classify_files",
     "decode_predictions",
     "detect",
-    "embed_files",
+    "features",
+    "features_of_files",
     "info",
     "list_models",
     "load",

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from modelzoo import __version__, registry
+from modelzoo import __version__, registry, runtimes
 from modelzoo.errors import ModelZooError
 
 PICTURES = "files, folders, .txt lists or patterns, or - for one picture on stdin"
@@ -71,19 +71,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-m", "--model", help="default: the one that comes with the package")
     command.add_argument("-w", "--weights", default="pretrained", help="a weight file instead")
     command.add_argument("--top", type=_positive, default=5, metavar="N", help="labels for each picture")
+    _add_runtime_options(command)
     _add_bulk_options(command, "labels into a .jsonl, .csv or .parquet file", required=False)
 
     command = _command(commands, "features", _features, "what a network sees in pictures, as vectors")
     command.add_argument("pictures", nargs="+", help="files, folders, .txt lists or patterns")
     command.add_argument("-m", "--model", help="default: the one that comes with the package")
     command.add_argument("-w", "--weights", default="pretrained", help="a weight file instead")
-    command.add_argument(
-        "--crops",
-        type=int,
-        choices=(1, 10),
-        default=1,
-        help="10: the mean of corners, centre and mirror images",
-    )
+    crops_help = "10: the mean of corners, centre and mirror images"
+    command.add_argument("--crops", type=int, choices=(1, 10), default=1, help=crops_help)
+    _add_runtime_options(command)
     _add_bulk_options(command, "features into an .npy or .parquet file", required=True)
 
     command = _command(commands, "detect", _detect, "the objects in pictures, also drawn on a copy of each")
@@ -133,6 +130,12 @@ def _command(commands, name: str, run, help_: str) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON, for other programs")
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_runtime_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--runtime", choices=runtimes.RUNTIMES, default="auto", help="default: auto")
+    help_ = "that OpenVINO computes in; default: f32"
+    command.add_argument("--precision", choices=runtimes.PRECISIONS, default="f32", help=help_)
 
 
 def _add_bulk_options(command: argparse.ArgumentParser, what: str, *, required: bool) -> None:
@@ -237,13 +240,17 @@ def _classify(options) -> int:
     if options.output is not None:
         from modelzoo.bulk import classify_files
 
-        return _bulk(options, classify_files, top=options.top)
+        return _bulk(options, classify_files, {}, top=options.top)
     if options.fast_decode or options.engine != "local" or options.workers:
         raise ValueError("--fast-decode, --engine and --workers need -o FILE.")
     start = time.perf_counter()
     paths = list(_pictures(options.pictures))
-    _import_keras()
-    classifier = Classifier(options.model or DEFAULT_MODEL, weights=options.weights)
+    model, network = options.model or DEFAULT_MODEL, (options.weights, options.runtime, options.precision)
+    if not runtimes.is_compiled(registry.info(model), *network):
+        _import_keras()
+    classifier = Classifier(
+        model, weights=options.weights, runtime=options.runtime, precision=options.precision
+    )
     loaded = time.perf_counter()
     if not options.json:
         print(f"{classifier.entry.key} ({classifier.entry.labels}, {len(paths)} {_plural('picture', paths)})")
@@ -272,22 +279,25 @@ def _classify(options) -> int:
 
 
 def _features(options) -> int:
-    from modelzoo.bulk import embed_files
+    from modelzoo import bulk
 
-    return _bulk(options, embed_files, crops=options.crops)
+    return _bulk(options, bulk.features_of_files, bulk.FEATURES, crops=options.crops)
 
 
-def _bulk(options, run, **arguments) -> int:
+def _bulk(options, run, network: dict[str, object], **arguments) -> int:
     """Bad pictures are counted, not fatal: the exit code is 0."""
     from modelzoo.classification import DEFAULT_MODEL
 
-    if options.engine == "local":
+    model, how = options.model or DEFAULT_MODEL, (options.weights, options.runtime, options.precision)
+    if options.engine == "local" and not runtimes.is_compiled(registry.info(model), *how, **network):
         _import_keras()
     summary = run(
         options.pictures,
         options.output,
-        options.model or DEFAULT_MODEL,
+        model,
         weights=options.weights,
+        runtime=options.runtime,
+        precision=options.precision,
         fast_decode=options.fast_decode,
         engine=options.engine,
         workers=options.workers,

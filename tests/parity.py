@@ -16,8 +16,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow's plain kernel
 import numpy as np
 
 import modelzoo
-from modelzoo import parity, runtimes
+from modelzoo import parity
 from modelzoo.registry import Entry
+from modelzoo.runtimes import openvino
+from modelzoo.runtimes.keras import KerasPredictor
+from modelzoo.runtimes.openvino import OpenVINOPredictor
 
 HEADER = f"{'model':<40} {'original program':<44} {'std':>7} {'logits':>8} {'C2..C4':>8} {'C5':>8}  argmax"
 
@@ -33,18 +36,24 @@ def row(entry: Entry, figures: dict[str, float | bool]) -> str:
     )
 
 
-def runtime_error(entry: Entry, runtime: str) -> float:
-    """The relative L2 error of a runtime's logits against those of Keras, for a batch of two pictures."""
+def runtime_error(entry: Entry, runtime: str, **arguments) -> float:
+    """The relative L2 error of a runtime's logits against those of Keras, for a batch of two pictures.
+
+    The arguments are load()'s.
+    """
     import keras
 
-    arguments = {"classifier_activation": None} if entry.task == "classification" else {}
-    noise = parity.picture(entry, *entry.graph.input_shape[:2])
+    if entry.task == "classification":
+        arguments = {"classifier_activation": None} | arguments
+    height, width, _ = arguments.get("input_shape", entry.graph.input_shape)
+    noise = parity.picture(entry, height, width)
     images = np.concatenate([noise, noise[:, ::-1]])
     model = modelzoo.load(entry.key, weights="synthetic", **arguments)
     wanted = keras.ops.convert_to_numpy(model(images, training=False))
-    del model
-    predictor = runtimes.predictor(entry, "synthetic", runtime, "f32", **arguments)
-    assert predictor.runtime == runtime
+    if runtime == "keras":
+        predictor = KerasPredictor(model)
+    else:
+        predictor = OpenVINOPredictor(openvino.from_keras(model, "f32"), "f32")
     return parity.relative(predictor.predict(images), wanted)
 
 

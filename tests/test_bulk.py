@@ -59,7 +59,7 @@ def simple_network(monkeypatch):
 
 
 def run(kind: str, pictures, output, **arguments) -> bulk.Summary:
-    start = bulk.classify_files if kind == "labels" else bulk.embed_files
+    start = bulk.classify_files if kind == "labels" else bulk.features_of_files
     return start(pictures, output, **arguments)
 
 
@@ -91,7 +91,7 @@ def test_each_picture_gets_the_labels_that_classify_gives_it(folder, tmp_path):
 
 
 def test_features_are_what_the_network_pools(folder, tmp_path):
-    modelzoo.embed_files(folder / "1", tmp_path / "out.npy")
+    modelzoo.features_of_files(folder / "1", tmp_path / "out.npy")
     model = modelzoo.load("resnet9_cifar10", include_top=False, pooling="avg")
     expected = model(modelzoo.preprocess(names(folder / "1"), "resnet9_cifar10"))
     assert np.allclose(np.load(tmp_path / "out.npy", mmap_mode="r"), expected, atol=1e-5)
@@ -427,7 +427,7 @@ def test_one_crop_is_what_preprocess_gives(folder):
 
 def test_ten_crops_of_a_network_that_sees_everything_are_refused(folder, tmp_path):
     with pytest.raises(PictureError, match="sees the whole picture in 224 x 224"):
-        bulk.embed_files(folder, tmp_path / "out.npy", "resnet50.keras", crops=10)
+        bulk.features_of_files(folder, tmp_path / "out.npy", "resnet50.keras", crops=10)
 
 
 def test_features_of_ten_crops_are_their_mean(folder):
@@ -517,9 +517,9 @@ assert not (place / "alive").exists()
 cluster.Worker = worker
 source = ray.data.read_binary_files(pictures, include_paths=True, file_extensions=["jpg"])
 source.write_parquet(place / "in.parquet")
-print(bulk.embed_files(place / "in.parquet", f"{place}/out/", engine="ray", workers=1))
+print(bulk.features_of_files(place / "in.parquet", f"{place}/out/", engine="ray", workers=1))
 try:
-    bulk.embed_files(place / "in.parquet", f"{place}/out/", engine="ray")
+    bulk.features_of_files(place / "in.parquet", f"{place}/out/", engine="ray")
 except errors.OutputError as error:
     print(error)
 """
@@ -536,7 +536,7 @@ def test_two_workers_of_ray_give_the_same_bytes_though_one_is_killed(folder, tmp
     assert (tmp_path / "two.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
     assert (tmp_path / "out" / "_SUCCESS").is_file()
     assert "is not empty; give another folder" in process.stdout
-    modelzoo.embed_files(folder, tmp_path / "one.npy")
+    modelzoo.features_of_files(folder, tmp_path / "one.npy")
     rows = parquet.read_table(tmp_path / "out").sort_by("picture").to_pylist()
     features = [row["features"] for row in rows if row["error"] is None]
     assert np.array_equal(np.array(features, np.float32), np.load(tmp_path / "one.npy"))

@@ -1,4 +1,4 @@
-"""classify_files() and embed_files(): any number of picture files -> one file of labels or features."""
+"""classify_files() and features_of_files(): any number of picture files -> one file of labels or features."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from modelzoo.bulk.job import Job
+from modelzoo.bulk.job import FEATURES, Job
 from modelzoo.bulk.journal import Journal, Row, encodable
 from modelzoo.bulk.sources import picture_files
 from modelzoo.classification import DEFAULT_MODEL
 from modelzoo.zoo import PRETRAINED
 
+__all__ = ["FEATURES", "Summary", "classify_files", "features_of_files"]
 ENGINES = ("local", "ray")
 Sources = str | os.PathLike | Iterable[str | os.PathLike]
 
@@ -58,7 +59,7 @@ def classify_files(
     return _run(job, pictures, output, engine, workers, progress)
 
 
-def embed_files(
+def features_of_files(
     pictures: Sources,
     output: str | os.PathLike,
     model: str = DEFAULT_MODEL,

@@ -18,6 +18,8 @@ from modelzoo.errors import PictureError
 from modelzoo.preprocessing import Picture
 from modelzoo.zoo import PRETRAINED
 
+FEATURES = {"include_top": False, "pooling": "avg"}  # load()'s arguments for a network without its head
+
 
 @dataclass(frozen=True)
 class Job:
@@ -57,7 +59,7 @@ class RowMaker:
         self.job = job
         self.entry = registry.info(job.model)
         self.pictures_at_once = max(1, BATCH_SIZE // job.crops)
-        arguments = {} if job.top is not None else {"include_top": False, "pooling": "avg"}
+        arguments = {} if job.top is not None else FEATURES
         self.network = runtimes.predictor(self.entry, job.weights, job.runtime, job.precision, **arguments)
 
     def prepare(self, picture: Picture, name: str) -> np.ndarray | str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from modelzoo.registry import Entry
+
+if TYPE_CHECKING:
+    import numpy as np
 
 RUNTIMES = ("auto", "openvino", "keras")
 PRECISIONS = ("f32", "bf16", "f16")  # what OpenVINO computes in
@@ -20,6 +21,8 @@ BACKEND = "KERAS_BACKEND"  # Keras' own variable
 
 
 class Predictor(Protocol):
+    """A network that is ready; which runtime it is on, and what that computes in."""
+
     runtime: str
     precision: str
 

@@ -2,9 +2,9 @@
 
     ROOT/compiled/MODEL-0123456789abcdef-fedcba9876543210.blob
 
-The middle digits are of the weights (absent for a file outside the cache), the last ones of all the facts that
-the network depends on. A file is what the runtime exported, then JSON with these facts, then its place and
-a mark: what breaks off lacks the mark.
+The middle digits are of the weights, the last ones of all the facts that the network depends on. A file is
+what the runtime exported, then JSON with these facts, then its place and a mark: what breaks off lacks the
+mark.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import json
 import mmap
 import os
 import struct
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ DIGITS = 16
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights a network has: `content` differs where these may differ; `name` begins the file's name."""
+    """Which weights a network has: `content` differs where they may; `name` begins the file's name."""
 
     name: str
     content: str
@@ -53,7 +54,7 @@ def weights(entry: Entry, given: str | os.PathLike | None, *, top: bool) -> Weig
     if given in (None, SYNTHETIC):
         return None
     if given != PRETRAINED:
-        return _of_file(Path(given))
+        return _of_file(entry, Path(given))
     bundled = pretrained.bundled_path(entry)
     if bundled.is_file():
         return Weights(entry.key, digests(bundled, ("sha256",))["sha256"])
@@ -79,18 +80,23 @@ def find(weights: Weights, facts: dict[str, Any]) -> Stored | None:
 def keep(weights: Weights, facts: dict[str, Any], exported: memoryview, notes: dict[str, Any]) -> None:
     """Stores a network; raises OSError where that is not possible."""
     tail = json.dumps({"facts": facts, "notes": notes}, sort_keys=True).encode()
-    with appearing(cache.home() / "compiled" / _file_name(weights, facts)) as temporary:
-        with temporary.open("wb") as file:
-            for part in (exported, tail, PLACE.pack(len(exported)), MARK):
-                file.write(part)
+    target = cache.home() / "compiled" / _file_name(weights, facts)
+    with appearing(target) as temporary, temporary.open("wb") as file:
+        for part in (exported, tail, PLACE.pack(len(exported)), MARK):
+            file.write(part)
+        os.fsync(file.fileno())  # the weights in it are not looked through at every start
 
 
-def lock(entry: Entry) -> AbstractContextManager[None]:
+@contextmanager
+def lock(entry: Entry) -> Iterator[None]:
     """One process at a time compiles a model, where there is a cache that can be written to."""
     try:
-        return cache.lock(f"{entry.key}.compiled")
+        cache.home()
     except WeightsUnavailable:
-        return nullcontext()
+        yield
+        return
+    with cache.lock(f"{entry.key}.compiled", "compiles"):
+        yield
 
 
 def _read(path: Path, facts: dict[str, Any]) -> Stored:
@@ -102,7 +108,7 @@ def _read(path: Path, facts: dict[str, Any]) -> Stored:
         raise ValueError(f"{path} is not whole")
     (begin,) = PLACE.unpack(mapped[end : end + PLACE.size])
     tail = json.loads(mapped[begin:end])
-    if tail["facts"] != json.loads(json.dumps(facts)):
+    if not isinstance(tail, dict) or tail.get("facts") != json.loads(json.dumps(facts)):
         raise ValueError(f"{path} is of other facts")
     return Stored(np.frombuffer(mapped, np.uint8, begin), tail["notes"])
 
@@ -112,10 +118,10 @@ def _file_name(weights: Weights, facts: dict[str, Any]) -> str:
     return f"{weights.name}-{digest[:DIGITS]}.blob"
 
 
-def _of_file(path: Path) -> Weights | None:
+def _of_file(entry: Entry, path: Path) -> Weights | None:
     """A user's own file is not read again each time: its place, size and times tell whether it changed."""
     if not path.is_file():
         return None
     facts = path.stat()
     times = (facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
-    return Weights("file", f"{path.resolve()} {facts.st_size} {times}")
+    return Weights(f"{entry.key}-file", f"{path.resolve()} {facts.st_size} {times}")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import modelzoo
-from modelzoo import pretrained, zoo
+from modelzoo import zoo
 from modelzoo.registry import Entry
 from modelzoo.runtimes import BACKEND, compiled
 
@@ -148,7 +148,7 @@ def _compiled(
 ) -> OpenVINOPredictor:
     """The network compiled from Keras', and kept in the cache if that can be written to."""
     model = zoo.load(entry.key, weights=weights, dtype="float32", **arguments)
-    network = _of(precision, _core().compile_model(_converted(model), "CPU", _properties(precision)))
+    network = from_keras(model, precision)
     top = arguments.get("include_top", True)
     source = compiled.weights(entry, weights, top=top)
     if source is None:
@@ -160,6 +160,11 @@ def _compiled(
     except OSError:  # nothing can be written
         pass
     return OpenVINOPredictor(network, precision)
+
+
+def from_keras(model: keras.Model, precision: str) -> ov.CompiledModel:
+    """The network of a Keras model, for batches of any size."""
+    return _of(precision, _core().compile_model(_converted(model), "CPU", _properties(precision)))
 
 
 def _converted(model: keras.Model) -> ov.Model:
