@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from modelzoo.bulk import Summary, classify_files, features_of_files
     from modelzoo.classification import Classifier, Prediction, classify, decode_predictions
     from modelzoo.detection import Detection, Detector, detect
     from modelzoo.errors import (
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
         DownloadError,
         LabelsError,
         ModelZooError,
+        OutputError,
         PictureError,
         RegistryError,
         UnknownModel,
         WeightsMismatch,
         WeightsUnavailable,
     )
+    from modelzoo.feature_extraction import FeatureExtractor, features
     from modelzoo.preprocessing import preprocess
     from modelzoo.pretrained import add, weights_file
     from modelzoo.registry import info, list_models
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from modelzoo.zoo import load
 
 _HOMES = {
+    "bulk": ("Summary", "classify_files", "features_of_files"),
     "classification": ("Classifier", "Prediction", "classify", "decode_predictions"),
     "detection": ("Detection", "Detector", "detect"),
     "errors": (
@@ -41,12 +45,14 @@ _HOMES = {
         "DownloadError",
         "LabelsError",
         "ModelZooError",
+        "OutputError",
         "PictureError",
         "RegistryError",
         "UnknownModel",
         "WeightsMismatch",
         "WeightsUnavailable",
     ),
+    "feature_extraction": ("FeatureExtractor", "features"),
     "preprocessing": ("preprocess",),
     "pretrained": ("add", "weights_file"),
     "registry": ("info", "list_models"),
@@ -63,18 +69,24 @@ __all__ = [
     "Detection",
     "Detector",
     "DownloadError",
+    "FeatureExtractor",
     "LabelsError",
     "ModelZooError",
+    "OutputError",
     "PictureError",
     "Prediction",
     "RegistryError",
+    "Summary",
     "UnknownModel",
     "WeightsMismatch",
     "WeightsUnavailable",
     "add",
     "classify",
+    "classify_files",
     "decode_predictions",
     "detect",
+    "features",
+    "features_of_files",
     "info",
     "list_models",
     "load",

@@ -3,6 +3,7 @@
     ROOT/weights/MODEL-0123456789abcdef.h5    a file; the digits begin its sha256
     ROOT/models/MODEL.json                    its pointer: whole sha256, bytes, source, why it is trusted
     ROOT/downloads/                           what is on its way
+    ROOT/compiled/                            networks that a runtime compiled, see runtimes/compiled.py
     ROOT/fetched/                             other files, by their sha256
     ROOT/locks/                               who is fetching what
 
@@ -13,6 +14,7 @@ put the same bytes in the same place: the lock only saves the second one the wor
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -36,6 +38,7 @@ NOTOP = "-notop"  # no key of the registry has a hyphen
 NAMED_DIGITS = 16  # of the sha256 in a file's name
 SHA256 = re.compile("[0-9a-f]{64}")
 DAMAGED = ".damaged"
+COMPILED_DAYS = 30  # what was not used for longer is removed by prune(): it is soon compiled again
 BUSY_SECONDS = 3600  # what was written to within this time may belong to a process that runs
 
 
@@ -176,17 +179,24 @@ def set_aside(held: Held) -> Path | None:
 def remove(held: Held) -> None:
     held.pointer_path.unlink(missing_ok=True)
     held.path.unlink(missing_ok=True)
+    for path in (held.root / "compiled").glob(f"{glob.escape(held.path.stem)}-*"):
+        path.unlink(missing_ok=True)
 
 
 def prune(older_than_days: float | None = None) -> Iterator[tuple[Path, int]]:
     """Removes from the home what is of no use, and yields each path with its bytes.
 
-    That is: damaged files, files without a pointer, downloads that broke off, and with `older_than_days`
-    the models that were not used for so long.
+    That is: damaged files, files without a pointer, downloads that broke off, compiled networks that were
+    not used for COMPILED_DAYS, and with `older_than_days` all that was not used for so long.
     """
     folder = home()
+    days = COMPILED_DAYS if older_than_days is None else older_than_days
+    oldest = time.time() - days * 24 * 3600
+    for path in folder.glob("compiled/*"):
+        if path.stat().st_mtime < oldest:
+            yield path, path.stat().st_size
+            path.unlink()
     if older_than_days is not None:
-        oldest = time.time() - older_than_days * 24 * 3600
         for held in [held for held in everything() if held.root == folder and held.last_use < oldest]:
             yield held.path, held.pointer.bytes
             remove(held)
@@ -198,7 +208,7 @@ def prune(older_than_days: float | None = None) -> Iterator[tuple[Path, int]]:
 
 
 @contextmanager
-def lock(name: str) -> Iterator[None]:
+def lock(name: str, verb: str = "fetches") -> Iterator[None]:
     """One process and thread at a time for each name; where files cannot be locked, nobody waits."""
     from filelock import FileLock, Timeout
 
@@ -208,7 +218,7 @@ def lock(name: str) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"modelzoo: waiting for another process that fetches {name}", file=sys.stderr)
+            print(f"modelzoo: waiting for another process that {verb} {name}", file=sys.stderr)
             lock.acquire()
     except (OSError, NotImplementedError):
         yield

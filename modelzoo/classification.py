@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from modelzoo import labels as label_sets
-from modelzoo import preprocessing, registry
+from modelzoo import preprocessing, registry, runtimes
 from modelzoo.errors import LabelsError
 from modelzoo.preprocessing import Picture
 from modelzoo.registry import Entry
-from modelzoo.zoo import PRETRAINED, load
+from modelzoo.zoo import PRETRAINED
 
 DEFAULT_MODEL = "resnet9_cifar10"  # it comes with the package, so it always answers
 BATCH_SIZE = 32  # pictures; more gains nothing on a CPU and costs memory
@@ -31,13 +31,25 @@ class Prediction:
 
 
 class Classifier:
-    """A model loaded once and used often. `weights` is as in modelzoo.load."""
+    """A model loaded once and used often, by several threads if need be.
 
-    def __init__(self, model: str = DEFAULT_MODEL, *, weights: str | os.PathLike | None = PRETRAINED):
+    `weights` is as in modelzoo.load. `runtime` is "openvino", on the CPU; "keras", on any backend and device
+    of Keras; or "auto", the first of these that is installed. OpenVINO computes in the `precision` "f32",
+    or on request in "bf16" or "f16" if the CPU can.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        weights: str | os.PathLike | None = PRETRAINED,
+        runtime: str = "auto",
+        precision: str = "f32",
+    ):
         self.entry: Entry = registry.info(model)
         if self.entry.task != "classification":
             raise ValueError(f"{self.entry.key} names no pictures: it is for {self.entry.task}.")
-        self.model = load(self.entry.key, weights=weights)
+        self.predictor = runtimes.predictor(self.entry, weights, runtime, precision)
 
     def __call__(self, pictures: Picture | Sequence[Picture], top: int = 5) -> list[list[Prediction]]:
         """For each picture the `top` most likely labels, best first. Pictures as in modelzoo.preprocess."""
@@ -52,22 +64,24 @@ class Classifier:
 
     def probabilities(self, pictures: Picture | Sequence[Picture]) -> np.ndarray:
         """The network's output, float32 (batch, classes)."""
-        import keras
-
-        images = preprocessing.preprocess(pictures, self.entry.pictures)
-        return keras.ops.convert_to_numpy(self.model(images, training=False))
+        return self.predictor.predict(preprocessing.preprocess(pictures, self.entry.pictures))
 
 
 def classify(
-    pictures: Picture | Sequence[Picture], model: str = DEFAULT_MODEL, top: int = 5
+    pictures: Picture | Sequence[Picture],
+    model: str = DEFAULT_MODEL,
+    top: int = 5,
+    *,
+    runtime: str = "auto",
+    precision: str = "f32",
 ) -> list[list[Prediction]]:
     """For each picture the `top` most likely labels, best first, by a pretrained model.
 
     Pictures are paths, bytes, file objects, PIL images or uint8 arrays (height, width, 3) in RGB, or a
-    list of them. Loads the model anew each time: for many calls, keep a Classifier. Raises
-    UnknownModel, WeightsUnavailable and PictureError.
+    list of them. Loads the model anew each time: for many calls, keep a Classifier, which explains
+    `runtime` and `precision`. Raises UnknownModel, WeightsUnavailable and PictureError.
     """
-    return Classifier(model)(pictures, top)
+    return Classifier(model, runtime=runtime, precision=precision)(pictures, top)
 
 
 def decode_predictions(probabilities: Any, labels_or_model: str, top: int = 5) -> list[list[Prediction]]:

@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from modelzoo import __version__, registry
-from modelzoo.errors import ModelZooError, PictureError
+from modelzoo import __version__, registry, runtimes
+from modelzoo.errors import ModelZooError
 
+PICTURES = "files, folders, .txt lists or patterns, or - for one picture on stdin"
 BAR = 24  # characters of a probability of 1
 EIGHTHS = " ▏▎▍▌▋▊▉"
-PICTURE_ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 VERDICTS = {True: "passed", False: "FAILED", None: "not run"}
 DOWNLOADS = 4  # at a time
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
@@ -67,13 +67,24 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("name")
 
     command = _command(commands, "classify", _classify, "the most likely labels of pictures")
-    command.add_argument("pictures", nargs="+", help="files, folders, or - for one picture on stdin")
+    command.add_argument("pictures", nargs="+", help=PICTURES)
     command.add_argument("-m", "--model", help="default: the one that comes with the package")
     command.add_argument("-w", "--weights", default="pretrained", help="a weight file instead")
     command.add_argument("--top", type=_positive, default=5, metavar="N", help="labels for each picture")
+    _add_runtime_options(command)
+    _add_bulk_options(command, "labels into a .jsonl, .csv or .parquet file", required=False)
+
+    command = _command(commands, "features", _features, "what a network sees in pictures, as vectors")
+    command.add_argument("pictures", nargs="+", help="files, folders, .txt lists or patterns")
+    command.add_argument("-m", "--model", help="default: the one that comes with the package")
+    command.add_argument("-w", "--weights", default="pretrained", help="a weight file instead")
+    crops_help = "10: the mean of corners, centre and mirror images"
+    command.add_argument("--crops", type=int, choices=(1, 10), default=1, help=crops_help)
+    _add_runtime_options(command)
+    _add_bulk_options(command, "features into an .npy or .parquet file", required=True)
 
     command = _command(commands, "detect", _detect, "the objects in pictures, also drawn on a copy of each")
-    command.add_argument("pictures", nargs="+", help="files, folders, or - for one picture on stdin")
+    command.add_argument("pictures", nargs="+", help=PICTURES)
     command.add_argument("-m", "--model", help="default: yolo2")
     command.add_argument("-w", "--weights", default="pretrained", help="a weight file instead")
     command.add_argument("-o", "--output", type=Path, help="the copy; default: PICTURE.boxes.jpg here")
@@ -119,6 +130,22 @@ def _command(commands, name: str, run, help_: str) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON, for other programs")
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_runtime_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--runtime", choices=runtimes.RUNTIMES, default="auto", help="default: auto")
+    help_ = "that OpenVINO computes in; default: f32"
+    command.add_argument("--precision", choices=runtimes.PRECISIONS, default="f32", help=help_)
+
+
+def _add_bulk_options(command: argparse.ArgumentParser, what: str, *, required: bool) -> None:
+    help_ = f"{what}; when interrupted, the same command goes on"
+    command.add_argument("-o", "--output", required=required, metavar="FILE", help=help_)
+    command.add_argument(
+        "--fast-decode", action="store_true", help="JPEG's decoder leaves out detail: faster, other pixels"
+    )
+    command.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on a cluster")
+    command.add_argument("--workers", type=_positive, metavar="N", help="of ray; default: one a machine")
 
 
 def _count(text: str) -> int:
@@ -210,10 +237,20 @@ def _info(options) -> int:
 def _classify(options) -> int:
     from modelzoo.classification import DEFAULT_MODEL, Classifier
 
+    if options.output is not None:
+        from modelzoo.bulk import classify_files
+
+        return _bulk(options, classify_files, {}, top=options.top)
+    if options.fast_decode or options.engine != "local" or options.workers:
+        raise ValueError("--fast-decode, --engine and --workers need -o FILE.")
     start = time.perf_counter()
     paths = list(_pictures(options.pictures))
-    _import_keras()
-    classifier = Classifier(options.model or DEFAULT_MODEL, weights=options.weights)
+    model, network = options.model or DEFAULT_MODEL, (options.weights, options.runtime, options.precision)
+    if not runtimes.is_compiled(registry.info(model), *network):
+        _import_keras()
+    classifier = Classifier(
+        model, weights=options.weights, runtime=options.runtime, precision=options.precision
+    )
     loaded = time.perf_counter()
     if not options.json:
         print(f"{classifier.entry.key} ({classifier.entry.labels}, {len(paths)} {_plural('picture', paths)})")
@@ -238,6 +275,41 @@ def _classify(options) -> int:
             f"\nloaded in {1e3 * (loaded - start):.0f} ms, "
             f"{1e3 * (done - loaded) / len(paths):.1f} ms a picture"
         )
+    return 0
+
+
+def _features(options) -> int:
+    from modelzoo import bulk
+
+    return _bulk(options, bulk.features_of_files, bulk.FEATURES, crops=options.crops)
+
+
+def _bulk(options, run, network: dict[str, object], **arguments) -> int:
+    """Bad pictures are counted, not fatal: the exit code is 0."""
+    from modelzoo.classification import DEFAULT_MODEL
+
+    model, how = options.model or DEFAULT_MODEL, (options.weights, options.runtime, options.precision)
+    if options.engine == "local" and not runtimes.is_compiled(registry.info(model), *how, **network):
+        _import_keras()
+    summary = run(
+        options.pictures,
+        options.output,
+        model,
+        weights=options.weights,
+        runtime=options.runtime,
+        precision=options.precision,
+        fast_decode=options.fast_decode,
+        engine=options.engine,
+        workers=options.workers,
+        progress=sys.stderr.isatty(),
+        **arguments,
+    )
+    if options.json:
+        _print_json(dataclasses.asdict(summary), indent=None)
+        return 0
+    new = summary.pictures - summary.resumed
+    print(f"{summary.output}: {summary.pictures} pictures, {summary.failed} of them could not be read")
+    print(f"{new} in {summary.seconds:.1f} s ({new / summary.seconds:.1f} pictures/s)")
     return 0
 
 
@@ -456,17 +528,14 @@ CACHE_ACTIONS = {
 
 
 def _pictures(names: Sequence[str]) -> Iterator[Path | str]:
-    """The files named, and in place of a folder the pictures in it, sorted."""
+    """The files that are named, and - as it is."""
+    from modelzoo.bulk.sources import picture_files
+
     for name in names:
-        if name == "-" or not Path(name).is_dir():
+        if name == "-":
             yield name
-            continue
-        found = sorted(
-            p for p in Path(name).rglob("*") if p.suffix.lower() in PICTURE_ENDINGS and p.is_file()
-        )
-        if not found:
-            raise PictureError(f"The folder {name} has no pictures ({' '.join(sorted(PICTURE_ENDINGS))}).")
-        yield from found
+        else:
+            yield from picture_files(name)
 
 
 def _progress(pictures: Iterator, total: int) -> Iterator:

@@ -53,3 +53,7 @@ class PictureError(ModelZooError, ValueError):
 
 class LabelsError(ModelZooError, ValueError):
     """An unknown label set, or predictions whose width is not the label set's."""
+
+
+class OutputError(ModelZooError, OSError):
+    """What was asked to be written cannot be written there, or not in this format."""

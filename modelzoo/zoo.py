@@ -87,6 +87,18 @@ def load(
     return network.feature_model(features) if features else model
 
 
+def is_synthetic(entry: Entry, weights: str | os.PathLike, *, top: bool = True) -> bool:
+    """Whether the pretrained weights, or those of a file, are said to be synthetic by their receipt."""
+    from modelzoo import weights as weight_files
+
+    path = pretrained.find(entry, top=top) if weights == PRETRAINED else Path(weights)
+    return weight_files.is_ours(path) and bool(weight_files.receipt(path).get("synthetic"))
+
+
+def warn_of_synthetic(entry: Entry) -> None:
+    print(f"modelzoo: {entry.key} has synthetic weights: what it answers means nothing", file=sys.stderr)
+
+
 def _check_arguments(include_top, weights, pooling, classes, input_shape, features) -> None:
     if include_top and pooling is not None and not features:
         raise ValueError("pooling needs include_top=False: with the top, the pooling is the network's own.")
@@ -117,7 +129,7 @@ def _assign(model, entry: Entry, path: Path, fresh_head: bool) -> None:
         path = pretrained.weights_file(entry.key)
         weight_files.assign(model, path, fresh_head=fresh_head)
     if weight_files.receipt(path).get("synthetic"):
-        print(f"modelzoo: {entry.key} has synthetic weights: what it answers means nothing", file=sys.stderr)
+        warn_of_synthetic(entry)
 
 
 @contextmanager

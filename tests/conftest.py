@@ -17,6 +17,14 @@ CAT = ROOT / "examples" / "cat.jpg"
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _shared_cache(tmp_path_factory):
+    """Where fixtures that are made once keep what they compile: never the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODELZOO_CACHE", str(tmp_path_factory.mktemp("shared") / "cache"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
     """An empty cache of the test's own."""

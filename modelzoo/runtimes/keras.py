@@ -1,0 +1,39 @@
+"""The network as Keras runs it, on any of its backends and devices.
+
+`predict_on_batch` is one traced function per shape (on TensorFlow one for all shapes from the second on), as
+fast as a function traced by hand. Neither XLA nor folded batch norms measured faster on a CPU.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelzoo import zoo
+from modelzoo.registry import Entry
+
+if TYPE_CHECKING:
+    import keras
+
+
+class KerasPredictor:
+    runtime, precision = "keras", "f32"
+
+    def __init__(self, model: keras.Model):
+        self.model = model
+        self._lock = threading.Lock()  # on jax, Keras gives its variables away while it computes
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        with self._lock:
+            return self.model.predict_on_batch(np.asarray(images, np.float32))
+
+    def predict_each(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        return map(self.predict, batches)
+
+
+def predictor(entry: Entry, weights: str | os.PathLike | None, arguments: dict[str, Any]) -> KerasPredictor:
+    return KerasPredictor(zoo.load(entry.key, weights=weights, dtype="float32", **arguments))
