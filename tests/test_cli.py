@@ -188,7 +188,8 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(name, run, tmp_path, cache)
     assert result.err.count("\n") == 1
     assert re.search(message, result.err)
     left = [file for file in (*cache.rglob("*"), *tmp_path.rglob("out.h5*")) if file.is_file()]
-    assert [file for file in left if file.suffix != ".lock"] == []
+    # A compiled network is whole, and of use to the next call.
+    assert [file for file in left if file.suffix not in (".lock", ".blob")] == []
 
 
 @pytest.mark.parametrize(
