@@ -2,9 +2,9 @@
 
     python -m benchmarks.bulk [--model resnet50_v1d] [--pictures 2000] [--rounds 3] [--json FILE]
 
-The pictures are JPEGs of 500 x 375, cut out of ../shared/data's photographs. The runs take turns, so that other
-programs disturb all of them alike; ratios are those of a round, and the median is shown with the range. Memory
-is the peak while pictures are processed, the network being loaded, in processes of their own.
+The pictures are JPEGs of 500 x 375, cut out of ../shared/data's photographs. The runs take turns, so that
+other programs disturb all of them alike; ratios are those of a round, and the median is shown with the range.
+Memory is the peak while pictures are processed, the network being loaded, in processes of their own.
 """
 
 from __future__ import annotations

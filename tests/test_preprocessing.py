@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 from modelzoo import preprocessing, registry
 from modelzoo.errors import PictureError
-from modelzoo.preprocessing import MAX_PIXELS, Axis, axes, preprocess, read_picture, resize_and_crop
+from modelzoo.preprocessing import FORMATS, MAX_PIXELS, Axis, axes, preprocess, read_picture, resize_and_crop
 from modelzoo.registry import Pictures
 
 HALVES = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
@@ -462,7 +462,7 @@ def test_a_name_that_no_file_can_have_is_refused():
     ("content", "sentence"),
     [
         (b"", "is an empty file"),
-        (b"This is not a picture.", "is not a picture that Pillow can read"),
+        (b"This is not a picture.", "is not a picture that can be read: wanted JPEG, PNG"),
         (encoded(PIXELS, "JPEG")[:700], "is cut short or damaged"),
         (encoded(PIXELS, "PNG")[:700], "is cut short or damaged"),
         (encoded(PIXELS, "GIF")[:900], "is cut short or damaged"),
@@ -556,10 +556,29 @@ def test_a_later_frame_is_not_even_looked_at(tmp_path):
     assert np.array_equal(read_picture(whole[:-20]), first)
 
 
-def test_a_postscript_program_is_not_run(monkeypatch):
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n(x) run\n%%EOF\n",
+        struct.pack(">IIIIIII", 2**29, 2, 1, 1, 1, 0x47494D50, 10),
+    ],
+    ids=["PostScript, which Ghostscript would run", "a brush of GIMP with half a gigabyte of comment"],
+)
+def test_what_no_photograph_comes_in_is_refused(content, monkeypatch, tmp_path):
     monkeypatch.setattr(subprocess, "Popen", None)
-    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n(x) run\n%%EOF\n"
-    refused(program, r"is a drawing program \(EPS\), which is not run")
+    path = tmp_path / "picture"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        refused(path, "is not a picture that can be read: wanted JPEG, PNG")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_every_format_is_one_of_pillows():
+    Image.init()
+    assert set(FORMATS) - {"AVIF"} <= Image.OPEN.keys()  # AVIF came with Pillow 11.3
 
 
 def test_the_limit_holds_where_pillows_was_lifted(monkeypatch):
