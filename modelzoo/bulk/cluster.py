@@ -137,6 +137,8 @@ def _answered(job: Job, pictures, workers: int | None):
     import ray.data
 
     size = workers or sum(node["Alive"] for node in ray.nodes())  # a network uses all of a machine's cores
+    if isinstance(pictures, ray.data.MaterializedDataset):
+        size = min(size, pictures.num_blocks())  # more would have nothing to do
     return pictures.map_batches(
         Worker,
         fn_constructor_kwargs={"job": job, "folder": os.getcwd()},
