@@ -518,10 +518,11 @@ cluster.Worker = worker
 source = ray.data.read_binary_files(pictures, include_paths=True, file_extensions=["jpg"])
 source.write_parquet(place / "in.parquet")
 print(bulk.features_of_files(place / "in.parquet", f"{place}/out/", engine="ray", workers=1))
-try:
-    bulk.features_of_files(place / "in.parquet", f"{place}/out/", engine="ray")
-except errors.OutputError as error:
-    print(error)
+for model, output in (("resnet9_cifar10", "out"), ("resnet50_v1d", "none")):
+    try:
+        bulk.features_of_files(pictures, f"{place}/{output}/", model, engine="ray")
+    except errors.OutputError as error:
+        print(error)
 """
 
 
@@ -530,12 +531,14 @@ def test_two_workers_of_ray_give_the_same_bytes_though_one_is_killed(folder, tmp
     parquet = pytest.importorskip("pyarrow.parquet")
     modelzoo.classify_files(folder, tmp_path / "one.jsonl")
     command = [sys.executable, "-c", ON_RAY, str(folder), str(tmp_path)]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    alone = {**os.environ, "MODELZOO_OFFLINE": "1"}
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=alone)
     assert process.returncode == 0, process.stderr
     assert f"pictures={PICTURES}, resumed=0, failed=1" in process.stdout
     assert (tmp_path / "two.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
     assert (tmp_path / "out" / "_SUCCESS").is_file()
-    assert "is not empty; give another folder" in process.stdout
+    assert "out/ is not empty; give another folder" in process.stdout
+    assert "A worker of Ray failed: The pretrained weights of resnet50_v1d.gluon cannot" in process.stdout
     modelzoo.features_of_files(folder, tmp_path / "one.npy")
     rows = parquet.read_table(tmp_path / "out").sort_by("picture").to_pylist()
     features = [row["features"] for row in rows if row["error"] is None]

@@ -7,7 +7,9 @@ workers are busy, and replaces workers that die, whose pictures it gives to othe
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -21,10 +23,11 @@ from modelzoo.errors import OutputError, PictureError
 
 PICTURES = 64  # in a block: what a worker takes at a time, and starts anew if another has died over it
 DONE = "_SUCCESS"  # Spark's and Hadoop's name for the empty file that says that a folder is complete
+OUR_ERROR = re.compile(r"^modelzoo\.errors\.\w+: (.+)$", re.MULTILINE)
 CORES = 0.5  # of a worker, for Ray's book-keeping: readers and writers must find a free one beside it
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
-    "RAY_DATA_LOG_LEVEL": "ERROR",
+    "RAY_DATA_LOG_LEVEL": "CRITICAL",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
@@ -60,8 +63,10 @@ def rows(job: Job, names: Iterator[str], workers: int | None) -> Iterator[list[R
     pictures = _files(names)
     if pictures is None:
         return
-    for table in _answered(job, pictures, workers).iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield [_row(row) for row in table.to_pylist()]
+    tables = _answered(job, pictures, workers).iter_batches(batch_size=None, batch_format="pyarrow")
+    with _one_sentence():
+        for table in tables:
+            yield [_row(row) for row in table.to_pylist()]
 
 
 def to_folder(job: Job, sources: Sequence[str], output: str, workers: int | None) -> tuple[int, int, int]:
@@ -79,11 +84,24 @@ def to_folder(job: Job, sources: Sequence[str], output: str, workers: int | None
     filesystem, folder = fs.FileSystem.from_uri(place)
     if filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True)):
         raise OutputError(f"{output} is not empty; give another folder.")
-    _answered(job, _read(sources), workers).write_parquet(place)
+    with _one_sentence():
+        _answered(job, _read(sources), workers).write_parquet(place)
     written = dataset.dataset(folder, filesystem=filesystem, format="parquet")
     counts = written.count_rows(), 0, written.count_rows(filter=dataset.field("error").is_valid())
     with filesystem.open_output_stream(f"{folder.rstrip('/')}/{DONE}"):
         return counts
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """In place of Ray's pages the sentence with which a worker failed."""
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except RayError as error:
+        said = OUR_ERROR.findall(str(error)) or str(error).splitlines()
+        raise OutputError(f"A worker of Ray failed: {said[-1] if said else type(error).__name__}") from error
 
 
 def _read(sources: Sequence[str]):
@@ -119,6 +137,8 @@ def _answered(job: Job, pictures, workers: int | None):
     import ray.data
 
     size = workers or sum(node["Alive"] for node in ray.nodes())  # a network uses all of a machine's cores
+    if isinstance(pictures, ray.data.MaterializedDataset):
+        size = min(size, pictures.num_blocks())  # more would have nothing to do
     return pictures.map_batches(
         Worker,
         fn_constructor_kwargs={"job": job, "folder": os.getcwd()},
