@@ -77,12 +77,6 @@ def test_the_traced_function_computes_what_keras_computes():
     assert parity.runtime_error(registry.info(SMALL), "keras") <= parity.RUNTIME_LIMIT
 
 
-@pytest.mark.skipif("MODELZOO_WHOLE_REGISTRY" not in os.environ, reason="takes an hour; set the variable")
-@pytest.mark.parametrize("name", modelzoo.list_models())
-def test_openvino_computes_what_keras_computes_for_every_model(name):
-    assert parity.runtime_error(registry.info(name), "openvino") <= parity.RUNTIME_LIMIT
-
-
 def test_there_is_a_model_of_each_family():
     from modelzoo.architectures import FAMILIES
 
