@@ -2,9 +2,9 @@
 
     python -m benchmarks.bulk [--model resnet50_v1d] [--pictures 2000] [--rounds 3] [--json FILE]
 
-The pictures are JPEGs of 500 x 375, cut out of ../shared/data's photographs. The runs take turns, so that other
-programs disturb all of them alike; ratios are those of a round, and the median is shown with the range. Memory
-is the peak while pictures are processed, the network being loaded, in processes of their own.
+The pictures are JPEGs of 500 x 375, cut out of ../shared/data's photographs. The runs take turns, so that
+other programs disturb all of them alike; ratios are those of a round, and the median is shown with the range.
+Memory is the peak while pictures are processed, the network being loaded, in processes of their own.
 """
 
 from __future__ import annotations
@@ -73,7 +73,10 @@ def measure(options, folder: Path) -> dict[str, object]:
     }
     decode(maker, files[:WARM_UP])
     infer(maker, batch, WARM_UP)
-    rounds = [{name: len(files) / seconds(run) for name, run in runs.items()} for _ in range(options.rounds)]
+    rounds = []
+    for _ in range(options.rounds):
+        rounds.append({name: len(files) / seconds(run) for name, run in runs.items()})
+        print({name: round(rate, 1) for name, rate in rounds[-1].items()}, file=sys.stderr, flush=True)
     of_slower = [r["bulk"] / min(r["decode only"], r["inference only"]) for r in rounds]
     # What is left where both halves use every core, and nothing is lost between them.
     bounds = [1 / (1 / r["decode only"] + 1 / r["inference only"]) for r in rounds]
