@@ -73,7 +73,10 @@ def measure(options, folder: Path) -> dict[str, object]:
     }
     decode(maker, files[:WARM_UP])
     infer(maker, batch, WARM_UP)
-    rounds = [{name: len(files) / seconds(run) for name, run in runs.items()} for _ in range(options.rounds)]
+    rounds = []
+    for _ in range(options.rounds):
+        rounds.append({name: len(files) / seconds(run) for name, run in runs.items()})
+        print({name: round(rate, 1) for name, rate in rounds[-1].items()}, file=sys.stderr, flush=True)
     of_slower = [r["bulk"] / min(r["decode only"], r["inference only"]) for r in rounds]
     # What is left where both halves use every core, and nothing is lost between them.
     bounds = [1 / (1 / r["decode only"] + 1 / r["inference only"]) for r in rounds]

@@ -509,7 +509,7 @@ class Mortal(cluster.Worker):
 cluster.QUIET["RAY_worker_niceness"] = "0"  # as fast as the rest of the tests
 cluster.QUIET["TF_ENABLE_ONEDNN_OPTS"] = "0"
 os.environ.update(cluster.QUIET)
-ray.init(num_cpus=4, log_to_driver=False)
+ray.init("local", num_cpus=4, log_to_driver=False)  # never a cluster that happens to be there
 (place / "alive").touch()
 worker, cluster.Worker = cluster.Worker, Mortal
 print(bulk.classify_files(pictures, place / "two.jsonl", engine="ray", workers=2))

@@ -35,7 +35,7 @@ COLUMNS = "'path' and 'bytes', as Ray's read_binary_files gives them, or Hugging
 
 
 def start() -> None:
-    """Connects to the cluster of RAY_ADDRESS, or starts one on this machine."""
+    """Connects to the cluster of RAY_ADDRESS or one that runs on this machine, or starts one here."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -135,9 +135,10 @@ def _files(names: Iterator[str]):
 def _answered(job: Job, pictures, workers: int | None):
     import ray
     import ray.data
+    from ray.data.dataset import MaterializedDataset
 
     size = workers or sum(node["Alive"] for node in ray.nodes())  # a network uses all of a machine's cores
-    if isinstance(pictures, ray.data.MaterializedDataset):
+    if isinstance(pictures, MaterializedDataset):
         size = min(size, pictures.num_blocks())  # more would have nothing to do
     return pictures.map_batches(
         Worker,
