@@ -23,8 +23,8 @@ from modelzoo.registry import Pictures
 
 MAX_PIXELS = 178_956_970  # of one picture: half a gigabyte as RGB, and where Pillow itself refuses by default
 EXIF_ORIENTATION = 0x0112  # the tag's number
-# Pillow's names of what photographs come in. It knows forty formats more, of which it would hand some to other
-# programs to run, and take all the memory that the headers of others claim.
+# Pillow's names of what photographs come in. It knows forty formats more, of which it would hand some to
+# other programs to run, and take all the memory that the headers of others claim.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "TGA")
 LINEAR_SCALE = 2048  # OpenCV holds bilinear weights as integers, in 1/2048
 
