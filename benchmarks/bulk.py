@@ -1,16 +1,16 @@
 """How near classify_files comes to its slower half: decoding alone or inference alone, on the same pictures.
 
-    python -m benchmarks.bulk [--model resnet50_v1d] [--pictures 2000] [--rounds 3] [--json FILE]
+    python -m benchmarks.bulk [--model resnet101_v1b] [--pictures 2000] [--rounds 3] [--json FILE]
 
 The pictures are JPEGs of 500 x 375, cut out of ../shared/data's photographs. The runs take turns, so that
-other programs disturb all of them alike; ratios are those of a round, and the median is shown with the range.
-Memory is the peak while pictures are processed, the network being loaded, in processes of their own.
+other programs disturb all of them alike. Memory is the peak while pictures are processed, the network being
+loaded, in processes of their own.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,10 +19,12 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from benchmarks import measuring
 from modelzoo import bulk, preprocessing
 from modelzoo.bulk import job, pipeline
 from modelzoo.classification import BATCH_SIZE
@@ -36,65 +38,95 @@ WARM_UP = 64  # pictures before the first round
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", default="resnet50_v1d")
+    parser.add_argument("--model", default="resnet101_v1b")
     parser.add_argument("--weights", help="default: synthetic, but for the bundled model")
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runtime", default="auto")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--memory-of", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    if "--memory-of" in sys.argv:
+        print(peak_memory(parser.parse_args()))
+        return
+    measuring.main(parser, measure, text)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
     bundled = options.model.startswith("resnet9_cifar10")
     options.weights = options.weights or ("pretrained" if bundled else "synthetic")
-    if options.memory_of:
-        print(peak_memory(options, options.memory_of))
-        return
-    with tempfile.TemporaryDirectory(prefix="modelzoo-bulk-") as folder:
-        figures = measure(options, Path(folder))
-    for name, value in figures.items():
-        print(f"{name:<44} {value}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2))
+    with tempfile.TemporaryDirectory(prefix="modelzoo-bulk-") as place:
+        folder = Path(place)
+        make_pictures(folder / "all", options.pictures)
+        make_pictures(folder / "few", options.pictures // 10)
+        make_pictures(folder / "large", 50, LARGE)
+        job.RowMaker = cache(job.RowMaker)  # one network for all runs: loading is not what is measured
+        asked = job.Job(options.model, options.weights, runtime=options.runtime)
+        maker = job.RowMaker(asked)
+        files = sorted(map(str, (folder / "all").iterdir()))
+        batch = np.concatenate([maker.prepare(file, file) for file in files[:BATCH_SIZE]])
+        runs = {
+            "decode": lambda: decode(maker, files),
+            "infer": lambda: infer(maker, batch, len(files)),
+            "bulk": lambda: classify(options, folder / "all", folder / "out.jsonl"),
+        }
+        decode(maker, files[:WARM_UP])
+        infer(maker, batch, WARM_UP)
+        found = measuring.taking_turns(
+            list(runs), options.rounds, lambda name: len(files) / seconds(runs[name])
+        )
+        return {
+            "model": asked.model,
+            "weights": options.weights,
+            "runtime": asked.runtime,
+            "pictures": options.pictures,
+            "pictures_per_second": found,
+            "memory_mib": {
+                str(len(list((folder / name).iterdir()))): memory_of(options, folder / name)
+                for name in ("few", "all")
+            },
+            "fast_decode": [
+                *fast_decoding(maker, folder, trained=options.weights != "synthetic"),
+                *fast_decoding(job.RowMaker(job.Job()), folder, trained=True),
+            ],
+        }
 
 
-def measure(options, folder: Path) -> dict[str, object]:
-    make_pictures(folder / "all", options.pictures)
-    make_pictures(folder / "few", options.pictures // 10)
-    make_pictures(folder / "large", 50, LARGE)
-    job.RowMaker = cache(job.RowMaker)  # one network for all runs: loading is not what is measured
-    asked = job.Job(options.model, options.weights, runtime=options.runtime)
-    maker = job.RowMaker(asked)
-    files = sorted(map(str, (folder / "all").iterdir()))
-    batch = np.concatenate([maker.prepare(file, file) for file in files[:BATCH_SIZE]])
-    runs = {
-        "decode only": lambda: decode(maker, files),
-        "inference only": lambda: infer(maker, batch, len(files)),
-        "bulk": lambda: classify(options, folder / "all", folder / "out.jsonl"),
-    }
-    decode(maker, files[:WARM_UP])
-    infer(maker, batch, WARM_UP)
-    rounds = []
-    for _ in range(options.rounds):
-        rounds.append({name: len(files) / seconds(run) for name, run in runs.items()})
-        print({name: round(rate, 1) for name, rate in rounds[-1].items()}, file=sys.stderr, flush=True)
-    of_slower = [r["bulk"] / min(r["decode only"], r["inference only"]) for r in rounds]
+def text(figures: dict[str, Any]) -> str:
+    rates = figures["pictures_per_second"]
+    slower = list(map(min, rates["decode"], rates["infer"]))
+    of_slower = measuring.ratios(rates["bulk"], slower)
     # What is left where both halves use every core, and nothing is lost between them.
-    bounds = [1 / (1 / r["decode only"] + 1 / r["inference only"]) for r in rounds]
-    of_bound = [r["bulk"] / bound for r, bound in zip(rounds, bounds, strict=True)]
-    return {
-        "model": f"{asked.model}, weights {options.weights}, {asked.runtime}",
-        "pictures": options.pictures,
-        **{f"{name}, pictures/s": spread([r[name] for r in rounds], 1) for name in runs},
-        "bulk / the slower half": spread(of_slower, 3),
-        "bulk / what the cores can do for both halves": spread(of_bound, 3),
-        f"memory at {options.pictures // 10} pictures, MiB": memory_of(options, folder / "few"),
-        f"memory at {options.pictures} pictures, MiB": memory_of(options, folder / "all"),
-        **fast_decoding(maker, folder),
-    }
-
-
-def spread(values: list[float], digits: int) -> str:
-    return f"{median(values):.{digits}f}  ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    bound = [1 / (1 / a + 1 / b) for a, b in zip(rates["decode"], rates["infer"], strict=True)]
+    rows = [
+        ["decoding and resizing alone", measuring.spread(rates["decode"]), ""],
+        ["the network alone", measuring.spread(rates["infer"]), ""],
+        ["`classify -o`, both at once", measuring.spread(rates["bulk"]), f"{median(of_slower):.0%}"],
+    ]
+    memory = " MiB, ".join(f"{number} pictures: {mib}" for number, mib in figures["memory_mib"].items())
+    fast = [
+        [
+            f"`{one['model']}`, {one['size']}",
+            f"{one['times_as_fast']:.2f}",
+            f"{one['levels']:.0f}",
+            "not trained" if one["same_top1"] is None else f"{one['same_top1']:.1%}",
+        ]
+        for one in figures["fast_decode"]
+    ]
+    return "\n".join(
+        [
+            f"`{figures['model']}` on {figures['runtime']}, {figures['pictures']} JPEGs of "
+            f"{SIZE[0]} x {SIZE[1]}:",
+            "",
+            measuring.table(["", "pictures/s", "of the slower half"], rows),
+            "",
+            f"- Of what these cores can do for both halves: "
+            f"{measuring.spread(measuring.ratios(rates['bulk'], bound), 2)}.",
+            f"- Peak memory: {memory} MiB.",
+            "",
+            measuring.table(
+                ["`--fast-decode`", "times as fast", "levels of 255 off, at most", "same top-1"], fast
+            ),
+        ]
+    )
 
 
 def make_pictures(folder: Path, number: int, size: tuple[int, int] = SIZE) -> None:
@@ -133,31 +165,30 @@ def classify(options, folder: Path, output: Path) -> None:
     bulk.classify_files(folder, output, options.model, weights=options.weights, runtime=options.runtime)
 
 
-def memory_of(options, folder: Path) -> int | str:
+def memory_of(options, folder: Path) -> int:
     command = [sys.executable, "-m", "benchmarks.bulk", "--memory-of", str(folder)]
     command += ["--model", options.model, "--weights", options.weights, "--runtime", options.runtime]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    environment = {**os.environ, **measuring.QUIET}
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return int(run.stdout)
 
 
-def peak_memory(options, folder: Path) -> int | str:
+def peak_memory(options: argparse.Namespace) -> int:
     """MiB; Linux can forget the peak of what came before, which is the building of the network."""
-    forget = Path("/proc/self/clear_refs")
-    if not forget.exists():
-        return "not measured: needs Linux"
     job.RowMaker = cache(job.RowMaker)
     maker = job.RowMaker(job.Job(options.model, options.weights, runtime=options.runtime))
     side = maker.entry.pictures.crop
     infer(maker, np.zeros((BATCH_SIZE, side, side, 3), np.float32), BATCH_SIZE)
-    forget.write_text("5")
+    Path("/proc/self/clear_refs").write_text("5")
     with tempfile.TemporaryDirectory() as place:
-        classify(options, folder, Path(place) / "out.jsonl")
+        classify(options, options.memory_of, Path(place) / "out.jsonl")
     (line,) = (row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
     return round(int(line.split()[1]) / 1024)
 
 
-def fast_decoding(maker: job.RowMaker, folder: Path) -> dict[str, str]:
-    """What fast_decode gains and changes, for this network's pixels."""
-    figures = {}
+def fast_decoding(maker: job.RowMaker, folder: Path, trained: bool) -> list[dict[str, Any]]:
+    """What fast_decode gains, and changes in the network's pixels and, with trained weights, its answers."""
+    figures = []
     for size, name in ((SIZE, "all"), (LARGE, "large")):
         files = sorted(map(str, (folder / name).iterdir()))[:200]
         times, prepared = {False: 0.0, True: 0.0}, {}
@@ -169,16 +200,20 @@ def fast_decoding(maker: job.RowMaker, folder: Path) -> dict[str, str]:
             times[flag] += time.process_time() - start
         levels = max(abs(a - b).max() for a, b in zip(prepared[False], prepared[True], strict=True))
         levels *= 255 / maker.entry.pictures.white * max(maker.entry.pictures.std)
-        first = {flag: [row_of(maker, images) for images in prepared[flag]] for flag in prepared}
-        same = np.mean([a == b for a, b in zip(first[False], first[True], strict=True)])
-        figures[f"fast_decode at {size[0]} x {size[1]}"] = (
-            f"{times[False] / times[True]:.2f} times as fast, up to {levels:.0f} of 255 levels off, "
-            f"top-1 agrees for {same:.1%}"
+        same = [best(maker, a) == best(maker, b) for a, b in zip(*prepared.values(), strict=True) if trained]
+        figures.append(
+            {
+                "model": maker.entry.key,
+                "size": f"{size[0]} x {size[1]}",
+                "times_as_fast": times[False] / times[True],
+                "levels": float(levels),
+                "same_top1": float(np.mean(same)) if trained else None,
+            }
         )
     return figures
 
 
-def row_of(maker: job.RowMaker, images: np.ndarray) -> str:
+def best(maker: job.RowMaker, images: np.ndarray) -> str:
     (row,) = maker.rows(["it"], [images])
     return row["predictions"][0]["id"]
 

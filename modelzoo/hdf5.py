@@ -48,9 +48,10 @@ def member(group: h5py.Group, name: str, kind: type[h5py.Group] | type[h5py.Data
     """What lies at `name` inside the file: no link may lead elsewhere, into another file least of all."""
     found = group
     for part in name.strip("/").split("/"):
-        if not has(found, part):
+        link = found.get(part, getlink=True) if isinstance(found, h5py.Group) else None
+        if link is None:
             raise ValueError(f"{group.name} names {name!r}, which is not there")
-        if not isinstance(found.get(part, getlink=True), h5py.HardLink):
+        if not isinstance(link, h5py.HardLink):
             raise ValueError(f"{name!r} is a link to elsewhere")
         found = found[part]
     if not isinstance(found, kind):

@@ -88,6 +88,8 @@ def assign(model, path: Path, *, fresh_head: bool = False) -> None:
     Nothing may be missing and nothing left over, except the head: of a model without one, or with
     a `fresh_head`, which keeps its own. The model is unchanged if WeightsMismatch is raised.
     """
+    from modelzoo.architectures import deferred
+
     variables = {
         name: variable for name, variable in _variables(model) if not (fresh_head and _within(name, HEAD))
     }
@@ -95,14 +97,16 @@ def assign(model, path: Path, *, fresh_head: bool = False) -> None:
         datasets = _datasets(file)
         _check(file, datasets, {name: tuple(variable.shape) for name, variable in variables.items()})
         for name, variable in variables.items():
-            variable.assign(_values(datasets[name]))
+            deferred.set_value(variable, _values(datasets[name]))
 
 
 def assign_synthetic(model, *, fresh_head: bool = False) -> None:
     """Sets every weight of the model, but not a `fresh_head`, by the rule of synthetic.py."""
+    from modelzoo.architectures import deferred
+
     for path, variable in _variables(model):
         if not (fresh_head and _within(path, HEAD)):
-            variable.assign(synthetic.array(path, tuple(variable.shape)))
+            deferred.set_value(variable, synthetic.array(path, tuple(variable.shape)))
 
 
 def check(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:

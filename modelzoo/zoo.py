@@ -66,6 +66,7 @@ def load(
     with _weights_path(entry, weights, top, top and not fresh_head) as path:
         from modelzoo import architectures
         from modelzoo import weights as weight_files
+        from modelzoo.architectures import deferred
 
         network = architectures.build(
             graph.family,
@@ -76,7 +77,6 @@ def load(
             classifier_activation=activation,
             dtype=dtype,
             initialise=weights is None,
-            initialise_head=fresh_head,
             name=entry.key.replace(".", "_"),
         )
         model = network.model()
@@ -84,6 +84,7 @@ def load(
             weight_files.assign_synthetic(model, fresh_head=fresh_head)
         elif path is not None:
             _assign(model, entry, path, fresh_head)
+        deferred.initialise(model)  # a fresh head, and the seeds of layers that drop
     return network.feature_model(features) if features else model
 
 

@@ -30,13 +30,8 @@ def gluon_arrays():
     return upstream_arrays(GLUON)
 
 
-def upstream_arrays(entry, naming=None) -> dict[str, np.ndarray]:
-    family = import_module(f"modelzoo.conversion.{entry.sources[0].converter}")
-    name_of = naming or family.naming(entry.graph.variant)
-    return {
-        name_of(path): family.to_upstream(path, synthetic.array(path, shape))
-        for path, shape in conversion.weight_shapes(entry).items()
-    }
+def upstream_arrays(entry) -> dict[str, np.ndarray]:
+    return synthetic.upstream_arrays(entry, conversion.family_of(entry.sources[0]))
 
 
 def write_params(path, arrays, type=FLOAT32):
@@ -83,9 +78,9 @@ def test_a_gluon_export_converts_to_the_same_bytes(gluon_arrays, tmp_path):
         kind = "aux" if "moving" in path else "arg"
         return f"{kind}:resnetv1b_{gluoncv.scope_name(path, GLUON.graph.variant)}"
 
-    conversion.convert(
-        GLUON, write_params(tmp_path / "e.params", upstream_arrays(GLUON, exported)), tmp_path / "e.h5"
-    )
+    names = map(exported, conversion.weight_shapes(GLUON))
+    arrays = dict(zip(names, gluon_arrays.values(), strict=True))
+    conversion.convert(GLUON, write_params(tmp_path / "e.params", arrays), tmp_path / "e.h5")
     assert is_synthetic(tmp_path / "e.h5")
 
 

@@ -81,7 +81,6 @@ def test_a_large_network_builds_in_every_form(entry):
         input_shape=(OTHER_SIZE, OTHER_SIZE, 3),
         classes=entry.graph.classes,
         initialise=False,
-        initialise_head=False,
     )
     backbone = keras.Model(network.images, network.maps[max(network.maps)])
     check(entry, network.model(), backbone, network.feature_model(True).output)

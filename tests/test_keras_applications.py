@@ -12,6 +12,7 @@ from PIL import Image
 
 import modelzoo
 from modelzoo import architectures, conversion, keras_originals, parity, synthetic, weights
+from modelzoo.architectures import deferred
 from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD, VARIANTS
 from modelzoo.conversion import keras_applications, keras_mobilenets, pairing
 from modelzoo.conversion.readers import open_keras_h5
@@ -150,12 +151,24 @@ def build(variant: str, side: int | None = 96, channels: int = 3, **options) -> 
     return architectures.build("keras_applications", variant, input_shape=shape, **options).model()
 
 
-def test_weights_that_are_about_to_be_loaded_are_not_drawn():
-    model = build("mobilenet_0.25", classes=3, initialise=False, initialise_head=False)
-    kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel")]
-    assert kernels
-    assert not any(np.any(kernel) for kernel in kernels)
-    assert np.any(keras.models.clone_model(model).get_layer("conv1").kernel)
+@pytest.mark.parametrize("variant", ["mobilenet_0.25", "mobilenet_v2_0.35"])  # drawn by Keras, and copied
+def test_weights_are_drawn_when_they_are_wanted_and_not_before(variant, monkeypatch):
+    calls, draw = [], keras.initializers.VarianceScaling.__call__
+
+    def count(initializer, shape, dtype=None):
+        calls.append(shape)
+        return draw(initializer, shape, dtype)
+
+    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", count)
+    model = build(variant, classes=3, initialise=False)
+    kernels = [weight for weight in model.weights if weight.name == "kernel"]
+    deferred.set_value(kernels[0], np.ones(kernels[0].shape, np.float32))
+    assert calls == []
+    deferred.initialise(model)
+    assert calls == [tuple(kernel.shape) for kernel in kernels[1:]]
+    assert np.all(kernels[0] == 1)
+    deferred.initialise(model)
+    assert len(calls) == len(kernels) - 1
 
 
 def test_without_weights_they_are_drawn():
@@ -175,6 +188,7 @@ def test_layers_compute_in_the_wanted_dtype():
     model = build("mobilenet_0.25", dtype="mixed_bfloat16", initialise=False)
     assert {layer.compute_dtype for layer in model.layers[1:]} == {"bfloat16"}
     assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
 
 
 @pytest.mark.parametrize(

@@ -20,17 +20,8 @@ SMALL = (GLUON, replace(GLUON_D, graph=replace(GLUON_D.graph, classes=10)))
 COUNTER = "bn1.num_batches_tracked"  # what a PyTorch file has beyond the weights
 
 
-def timm_arrays(entry) -> dict[str, np.ndarray]:
-    return {
-        timm.timm_name(path, entry.graph.variant): np.ascontiguousarray(
-            timm.to_upstream(path, synthetic.array(path, shape))
-        )
-        for path, shape in conversion.weight_shapes(entry).items()
-    }
-
-
 def write_safetensors(path, entry):
-    save_file(timm_arrays(entry) | {COUNTER: np.array(7)}, path)
+    save_file(synthetic.upstream_arrays(entry, timm) | {COUNTER: np.array(7)}, path)
     return path
 
 
@@ -114,7 +105,8 @@ def test_the_names_of_v1c_are_not_those_of_v1d():
 
 
 def test_half_precision_is_refused(tmp_path):
-    halves = {name: array.astype(np.float16) for name, array in timm_arrays(GLUON).items()}
+    arrays = synthetic.upstream_arrays(GLUON, timm)
+    halves = {name: array.astype(np.float16) for name, array in arrays.items()}
     save_file(halves, tmp_path / "half.safetensors")
     with pytest.raises(ConversionError, match="is float16; float32 was wanted"):
         conversion.convert(GLUON, tmp_path / "half.safetensors", tmp_path / "out.h5")

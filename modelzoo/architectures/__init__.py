@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,6 @@ def build(
     classifier_activation: str | None = None,
     dtype: str | None = None,
     initialise: bool = True,
-    initialise_head: bool = True,
     name: str | None = None,
 ) -> Network:
     """The network for float images of shape (batch, *input_shape).
@@ -80,11 +79,12 @@ def build(
     `detector` says. Without, it is the last feature map, (batch, height, width, channels), or
     (batch, channels) with `pooling` "avg" or "max".
 
-    With `initialise=False` all weights are zeros, ready to be loaded; but the last layer's are random if
-    `initialise_head`. Raises ValueError for an unknown family, variant or pooling.
+    With `initialise=False` the weights have no values yet: `deferred` sets them, one by one.
+    Raises ValueError for an unknown family, variant or pooling.
     """
     import keras
 
+    from modelzoo.architectures import deferred
     from modelzoo.architectures.layers import Layers
 
     module = _module(family)
@@ -93,23 +93,29 @@ def build(
     if pooling not in POOLINGS:
         raise ValueError(f"pooling must be None, 'avg' or 'max', not {pooling!r}.")
 
-    nn = Layers(dtype, initialise)
-    images = keras.Input(input_shape, name="images")
-    maps = module.backbone(nn, images, variant)
-    x = maps[max(maps)]
-    last = replace(nn, initialise=initialise or initialise_head)
-    if classes is not None and hasattr(module, "detector"):
-        if classifier_activation is not None:
-            raise ValueError(f"Family {family!r} detects: its output has no one activation.")
-        x = module.detector(nn, last, maps, variant, classes)
-    elif classes is not None:
-        x = getattr(module, "top", _average_pool)(nn, x, variant)
-        x = last.dense(x, classes, name="logits")
-        if classifier_activation is not None:
-            x = nn.activation(x, classifier_activation, name="probabilities")
-    elif pooling is not None:
-        x = nn.global_pool(x, pooling, name="pool")
-    return Network(name or f"{family}_{variant}", images, maps, x)
+    nn = Layers(keras.config.dtype_policy() if dtype is None else dtype)
+
+    def draw() -> Network:
+        images = keras.Input(input_shape, name="images")
+        maps = module.backbone(nn, images, variant)
+        x = maps[max(maps)]
+        if classes is not None and hasattr(module, "detector"):
+            if classifier_activation is not None:
+                raise ValueError(f"Family {family!r} detects: its output has no one activation.")
+            x = module.detector(nn, maps, variant, classes)
+        elif classes is not None:
+            x = getattr(module, "top", _average_pool)(nn, x, variant)
+            x = nn.dense(x, classes, name="logits")
+            if classifier_activation is not None:
+                x = nn.activation(x, classifier_activation, name="probabilities")
+        elif pooling is not None:
+            x = nn.global_pool(x, pooling, name="pool")
+        return Network(name or f"{family}_{variant}", images, maps, x)
+
+    network = deferred.without_values(draw)
+    if initialise:
+        deferred.initialise(network.model())
+    return network
 
 
 def _average_pool(nn, x, variant: str):

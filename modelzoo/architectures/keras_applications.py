@@ -1,9 +1,9 @@
-"""keras.applications' networks: Keras draws the graph, this file names its maps and copies it to our rules.
+"""keras.applications' networks: Keras' own function draws the graph, this file names its maps.
 
-Keras' own function makes a drawing of the network, a model whose weights never come to be. Every layer of
-it is then copied by its configuration: under its own name, with our dtype, and with zeros for random
-numbers if the weights are about to be loaded. Layer names are Keras' own; those that Keras numbers by
-itself (`conv2d_17`) count from the beginning of the network, not of the process.
+Where a layer must be another than Keras', for pictures of every size or to be saved, the graph is only a
+drawing, whose weights never come to be, and every layer of it is copied by its configuration. Layer names are
+Keras' own; those that Keras numbers by itself (`conv2d_17`) count from the beginning of the network, not of
+the process.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
+from modelzoo.architectures import deferred
 from modelzoo.architectures.layers import Layers
 
 # EfficientNet's files keep their normalisation beside the weights, the same in all of them: the mean, and the
@@ -35,6 +35,7 @@ class Variant:
     maps: Mapping[str, str]  # C1, C2, ... -> the layer (or operation) that puts it out
     options: Mapping[str, Any] = field(default_factory=dict)
     top: Callable[[Layers, Any], Any] | None = None  # between the last map and the logits; None: the average
+    copied: bool = False  # some of its layers are changed, see _copied_layer
     pads: str | None = None  # layers that pad by the size of the picture, where the next one can do it
     fixed_size: bool = False  # drawn for one size of pictures only
 
@@ -45,7 +46,10 @@ def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
     In a network of blocks the trunk is what the blocks put out, not what is inside them.
     """
     facts = VARIANTS[variant]
-    outputs = _copy(nn, images, _drawing(facts, tuple(images.shape[1:])), facts)
+    if not facts.copied:
+        model = _drawing(facts, nn, input_tensor=images)
+        return {name: model.get_layer(layer).output for name, layer in facts.maps.items()}
+    outputs = _copy(nn, images, _drawing(facts, nn, input_shape=tuple(images.shape[1:])), facts)
     return {name: outputs[layer] for name, layer in facts.maps.items()}
 
 
@@ -87,43 +91,32 @@ def convnext_top(nn: Layers, x):
     return keras.layers.LayerNormalization(epsilon=1e-6, dtype=nn.dtype, name="head_layernorm")(x)
 
 
-def _drawing(facts: Variant, input_shape: tuple[int | None, int | None, int]) -> keras.Model:
-    """Keras' model for this input, whose weights have shapes and initialisers but no values.
-
-    Variables made in a StatelessScope are not initialised before it ends. Keras keeps a list of them, to do
-    it later, and counts the names it gives, both for each thread: in a thread of its own the list ends with
-    the thread, so that the random numbers are never drawn, and the names count from the beginning.
-    """
+def _drawing(facts: Variant, nn: Layers, **input_: Any) -> keras.Model:
+    """Keras' model without its head, in our dtype, whose weights have no values; names count from its start."""
     if keras.config.image_data_format() != "channels_last":
         raise ValueError("This network needs keras.config.set_image_data_format('channels_last').")
-    if facts.fixed_size and None in input_shape[:2]:
+    sides = (input_.get("input_shape") or input_["input_tensor"].shape[1:])[:2]
+    if facts.fixed_size and None in sides:
         raise ValueError(f"keras.applications draws {facts.model} for one size of pictures: name both sides.")
 
     def draw() -> keras.Model:
-        with keras.StatelessScope(initialize_variables=False):
-            function = getattr(keras.applications, facts.model)
-            return function(include_top=False, weights=None, input_shape=input_shape, **facts.options)
+        keras.config.set_dtype_policy(nn.dtype)  # this thread's
+        function = getattr(keras.applications, facts.model)
+        return function(include_top=False, weights=None, **input_, **facts.options)
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=1) as executor:
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This model usually expects 1 or 3 input channels")
-        return executor.submit(draw).result()
+        return deferred.without_values(draw)
 
 
 def _copy(nn: Layers, images, drawing: keras.Model, facts: Variant) -> dict[str, Any]:
     """Applies copies of all the drawing's layers to `images`; their outputs by the layer's name."""
     outputs: dict[str, Any] = {}
-    drawn: list[tuple[Any, str, Any]] = []  # layer, name of an initialiser, the real one
 
     def copy(layer):
         if isinstance(layer, keras.Sequential):
             return keras.Sequential([copy(inner) for inner in layer.layers], name=layer.name)
-        new = _copied_layer(layer, nn, facts)
-        if not nn.initialise:
-            for name, value in list(vars(new).items()):
-                if isinstance(value, keras.initializers.VarianceScaling):
-                    drawn.append((new, name, value))
-                    setattr(new, name, keras.initializers.Zeros())
-        return new
+        return _copied_layer(layer, facts)
 
     def call(layer, *arguments, **options):
         if facts.pads is not None and re.fullmatch(facts.pads, layer.name):
@@ -132,16 +125,12 @@ def _copy(nn: Layers, images, drawing: keras.Model, facts: Variant) -> dict[str,
         return outputs[layer.name]
 
     keras.models.clone_model(drawing, images, clone_function=copy, call_function=call)
-    for layer, name, value in drawn:
-        setattr(layer, name, value)
     return outputs
 
 
-def _copied_layer(layer, nn: Layers, facts: Variant):
-    """The layer again, in our dtype; three of them in another way, with the same result."""
+def _copied_layer(layer, facts: Variant):
+    """The layer again; three of them in another way, with the same result."""
     config = layer.get_config()
-    if "dtype" in config:
-        config["dtype"] = nn.dtype
     kind = type(layer).__name__
     if kind == "LayerScale":
         # ConvNeXt's own layer gives its weight no name, and a saved model could not be read without it.
@@ -149,7 +138,7 @@ def _copied_layer(layer, nn: Layers, facts: Variant):
             "bhwc,c->bhwc",
             (None, None, config["projection_dim"]),
             kernel_initializer=keras.initializers.Constant(config["init_values"]),
-            dtype=nn.dtype,
+            dtype=layer.dtype_policy,
             name=layer.name,
         )
     if kind == "Normalization" and config["mean"] is None and layer.input.shape[-1] == len(IMAGENET_MEAN):
@@ -193,7 +182,8 @@ def _mobilenet(alpha: float) -> Variant:
 
 def _mobilenet_v2(alpha: float) -> Variant:
     blocks = ("expanded_conv_project_BN", "block_2_add", "block_5_add", "block_12_add")
-    return Variant("MobileNetV2", _maps(*blocks, "out_relu"), {"alpha": alpha}, pads=r"block_\d+_pad")
+    maps = _maps(*blocks, "out_relu")
+    return Variant("MobileNetV2", maps, {"alpha": alpha}, copied=True, pads=r"block_\d+_pad")
 
 
 def _mobilenet_v3_small(first: str, last: str, **options) -> Variant:
@@ -208,7 +198,9 @@ def _mobilenet_v3_large(last: str, **options) -> Variant:
 
 def _mobilenet_v3(model: str, units: int, names: tuple[str, ...], options: dict[str, Any]) -> Variant:
     head = mobilenet_v3_top(units, "relu" if options.get("minimalistic") else "hard_swish")
-    return Variant(model, _maps(*names), options, head, pads=r"expanded_conv_(\d+_)?depthwise_pad")
+    return Variant(
+        model, _maps(*names), options, head, copied=True, pads=r"expanded_conv_(\d+_)?depthwise_pad"
+    )
 
 
 def _nasnet(model: str, cells: int, last: str) -> Variant:
@@ -223,7 +215,8 @@ def _nasnet(model: str, cells: int, last: str) -> Variant:
 
 def _efficientnet(model: str, *blocks: str) -> Variant:
     names = (f"block{block}" for block in blocks)
-    return Variant(model, _maps(*names, "top_activation"), pads=r"(stem_conv|block\w+_dwconv)_pad")
+    pads = r"(stem_conv|block\w+_dwconv)_pad"
+    return Variant(model, _maps(*names, "top_activation"), copied=True, pads=pads)
 
 
 def _efficientnet_v2(model: str, *blocks: str) -> Variant:
@@ -232,9 +225,8 @@ def _efficientnet_v2(model: str, *blocks: str) -> Variant:
 
 def _convnext(model: str, stage_3: int) -> Variant:
     """Sums are operations that Keras counts: 3 blocks, 3 blocks, `stage_3` blocks and 3 blocks. No C1."""
-    return Variant(
-        model, _maps("add_2", "add_5", f"add_{5 + stage_3}", f"add_{8 + stage_3}", first=2), top=convnext_top
-    )
+    maps = _maps("add_2", "add_5", f"add_{5 + stage_3}", f"add_{8 + stage_3}", first=2)
+    return Variant(model, maps, top=convnext_top, copied=True)
 
 
 VARIANTS: dict[str, Variant] = {

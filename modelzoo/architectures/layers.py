@@ -22,13 +22,10 @@ HE_NORMAL = {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_norma
 class Layers:
     """Applies layers to symbolic tensors of shape (batch, height, width, channels).
 
-    `dtype` is a Keras dtype or dtype policy; None means Keras' global one. With `initialise=False`
-    the weights start as zeros, at no cost, because the caller is about to load them; the layers
-    still remember their real initialisers, so that a clone of the model starts from those.
+    `dtype` is a Keras dtype or dtype policy; None means Keras' global one, which each thread has its own of.
     """
 
-    dtype: str | None = None
-    initialise: bool = True
+    dtype: str | keras.DTypePolicy | None = None
 
     def conv(
         self,
@@ -54,7 +51,7 @@ class Layers:
             dtype=self.dtype,
             name=name,
         )
-        return self._apply(layer, x)
+        return layer(x)
 
     def depthwise_conv(
         self,
@@ -79,7 +76,7 @@ class Layers:
             dtype=self.dtype,
             name=name,
         )
-        return self._apply(layer, x, "depthwise_initializer")
+        return layer(x)
 
     def norm(self, x, *, name: str, epsilon: float, momentum: float, scale: bool = True):
         """A batch normalisation over the channels; without `scale` there is no gamma."""
@@ -150,7 +147,7 @@ class Layers:
         return layer(data_format="channels_last", dtype=self.dtype, name=name)(x)
 
     def dense(self, x, units: int, *, name: str):
-        return self._apply(keras.layers.Dense(units, dtype=self.dtype, name=name), x)
+        return keras.layers.Dense(units, dtype=self.dtype, name=name)(x)
 
     def activation(self, x, function: str, *, name: str):
         """An output activation, in float32 whatever the compute dtype: softmax needs the range."""
@@ -175,12 +172,3 @@ class Layers:
             margins, data_format="channels_last", dtype=self.dtype, name=f"{name}_pad"
         )
         return layer(x)
-
-    def _apply(self, layer, x, initialiser: str = "kernel_initializer"):
-        if self.initialise:
-            return layer(x)
-        real = getattr(layer, initialiser)
-        setattr(layer, initialiser, keras.initializers.Zeros())
-        x = layer(x)
-        setattr(layer, initialiser, real)
-        return x

@@ -42,12 +42,11 @@ def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
     return features
 
 
-def detector(nn: Layers, last: Layers, maps: dict[str, Any], variant: str, classes: int):
+def detector(nn: Layers, maps: dict[str, Any], variant: str, classes: int):
     """What each cell says, (batch, height / 32, width / 32, anchors * (5 + classes)), before any activation.
 
-    For each anchor x, y, width, height, whether there is an object, and the classes. `last` makes the
-    layer `predictions`, whose width depends on the number of classes. Raises ValueError if the
-    pictures' height and width are not known, or no multiples of 32.
+    For each anchor x, y, width, height, whether there is an object, and the classes. Raises ValueError if
+    the pictures' height and width are not known, or no multiples of 32.
     """
     facts = VARIANTS[variant]
     _check_size(maps["C4"].shape[1:3])
@@ -58,7 +57,7 @@ def detector(nn: Layers, last: Layers, maps: dict[str, Any], variant: str, class
     fine = reorg(nn, fine, "detector_reorg")
     x = nn.concat([fine, x], name="detector_concat")
     x = conv_norm_leaky(nn, x, width, 3, "detector_conv3")
-    return last.conv(x, len(facts.anchors) * (5 + classes), 1, bias=True, name="predictions")
+    return nn.conv(x, len(facts.anchors) * (5 + classes), 1, bias=True, name="predictions")
 
 
 def reorg(nn: Layers, x, name: str):

@@ -89,7 +89,6 @@ def _shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
         input_shape=graph.input_shape,
         classes=graph.classes,
         initialise=False,
-        initialise_head=False,
     )
     return weights.shapes(network.model())
 

@@ -74,12 +74,7 @@ def _prove(entry: Entry, folder: Path, checkpoint_name, command, arguments) -> N
 def _upstream_arrays(entry: Entry) -> dict[str, np.ndarray]:
     """The synthetic weights under the upstream's names and in its layout."""
     converter = entry.sources[0].converter if entry.sources else entry.tag  # Tencent's depths without a file
-    family = import_module(f"modelzoo.conversion.{converter}")
-    name_of = family.naming(entry.graph.variant)
-    return {
-        name_of(path): family.to_upstream(path, synthetic.array(path, shape))
-        for path, shape in conversion.weight_shapes(entry).items()
-    }
+    return synthetic.upstream_arrays(entry, import_module(f"modelzoo.conversion.{converter}"))
 
 
 def check_round_trip(entry: Entry, checkpoint: Path, target: Path) -> None:

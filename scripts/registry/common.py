@@ -26,7 +26,6 @@ def parameters(graph: dict) -> int:
         input_shape=tuple(graph["input_shape"]),
         classes=graph["classes"],
         initialise=False,
-        initialise_head=False,
     )
     return network.model().count_params()
 

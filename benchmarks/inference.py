@@ -1,0 +1,131 @@
+"""Pictures/s of our runtimes and of others, with the same weights, beside what the processor could do.
+
+    python -m benchmarks.inference [--model resnet101_v1b] [--torch-python PYTHON] [--json FILE]
+
+Keras, TensorFlow, OpenVINO, ONNX Runtime and timm get the same synthetic weights; each peer's output is
+compared with that of Keras first. All stay loaded, each in a process of its own, and wait while another runs.
+PyTorch may live in an environment of its own: `--torch-python` is its interpreter, with torch and timm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks import measuring
+from benchmarks.peers import GEMM, LARGEST, PEERS
+
+BATCHES = (1, LARGEST)
+COMPILED = OURS, BF16 = "modelzoo, OpenVINO f32", "modelzoo, OpenVINO bf16"
+KERAS, PLAIN = "keras predict", "plain OpenVINO f32"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", default="resnet101_v1b", help="of the tag gluon, timm runs it, too")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each peer, batch and round, at least")
+    parser.add_argument("--torch-python", default=sys.executable, help="interpreter with torch and timm")
+    measuring.main(parser, measure, text)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="modelzoo-inference-") as place:
+        folder = Path(place)
+        prepare = [sys.executable, "-m", "benchmarks.peers", "prepare", options.model, place]
+        subprocess.run(prepare, cwd=measuring.ROOT, check=True)
+        workers, missing = {}, {}
+        for name in PEERS:
+            python = options.torch_python if name.startswith("timm") else sys.executable
+            command = [python, "-m", "benchmarks.peers", name, place]
+            log, cache = folder / f"{len(workers) + len(missing)}.log", str(folder / "cache")
+            worker = measuring.Worker(command, log, MODELZOO_CACHE=cache)
+            if name in COMPILED:  # that process had TensorFlow in its memory; later ones have not
+                worker.close()
+                worker = measuring.Worker(command, log, MODELZOO_CACHE=cache)
+            if "missing" in worker.greeting:
+                missing[name] = worker.greeting["missing"]
+            else:
+                workers[name] = worker
+        memory = {name: {} for name in workers}
+
+        def run(name: str) -> dict[str, float]:
+            rates = {}
+            for batch in BATCHES:
+                answer = workers[name].ask({"batch": batch, "seconds": options.seconds})
+                rates[str(batch)] = answer["rate"]
+                memory[name].setdefault(str(batch), answer["memory"])
+            return rates
+
+        found = measuring.taking_turns(list(workers), options.rounds, run)
+        for worker in workers.values():
+            worker.close()
+        gemm = [2 * GEMM**3 * round_["1"] / 1e9 for round_ in found.pop("GEMM")]
+        return {
+            "model": (folder / "model.txt").read_text(),
+            "gflop_per_picture": float((folder / "gflop.txt").read_text()),
+            "gemm_gflops": gemm,
+            "pictures_per_second": {
+                name: {str(b): [r[str(b)] for r in rounds] for b in BATCHES} for name, rounds in found.items()
+            },
+            "memory_mib": {name: memory[name] for name in found},
+            "relative_error": {name: workers[name].greeting["error"] for name in found},
+            "missing": missing,
+        }
+
+
+def text(figures: dict[str, Any]) -> str:
+    rates, peak = figures["pictures_per_second"], median(figures["gemm_gflops"])
+    work = figures["gflop_per_picture"]
+    small, large = map(str, BATCHES)
+    header = [
+        "",
+        *(f"pictures/s, batch {batch}" for batch in BATCHES),
+        *(f"x {KERAS}, batch {batch}" for batch in BATCHES),
+        "of the GEMM peak",
+        "memory, MiB",
+        "error",
+    ]
+    rows = []
+    for name, found in sorted(rates.items(), key=lambda item: -median(item[1][large])):
+        times = (
+            f"{median(measuring.ratios(found[batch], rates[KERAS][batch])):.2f}" for batch in (small, large)
+        )
+        share = "" if name == BF16 else f"{median(found[large]) * work / peak:.0%}"
+        memory, error = figures["memory_mib"][name][large], figures["relative_error"][name]
+        speeds = (measuring.spread(found[batch]) for batch in (small, large))
+        rows.append([name, *speeds, *times, share, f"{memory:,}", f"{error:.0e}"])
+    rows += [[name, *["not measured"] * 2, *[""] * 5] for name in figures["missing"]]
+    return "\n".join(
+        [
+            f"`{figures['model']}`, {work:.1f} GFLOP a picture; a product of two f32 matrices reaches "
+            f"{measuring.spread(figures['gemm_gflops'], 0, ' GFLOP/s')}.",
+            "",
+            measuring.table(header, rows),
+            "",
+            *ratios(rates),
+        ]
+    )
+
+
+def ratios(rates: dict[str, dict[str, list[float]]]) -> list[str]:
+    """A line for each ratio of ours to another, of the same rounds."""
+    asked = [(OURS, KERAS), (OURS, PLAIN), (OURS, "ONNX Runtime"), (OURS, "timm, torch.compile")]
+    return [
+        f"- {ours} / {other}: "
+        + "; ".join(
+            f"batch {batch}: {measuring.spread(measuring.ratios(rates[ours][batch], rates[other][batch]), 2)}"
+            for batch in map(str, BATCHES)
+        )
+        for ours, other in [*asked, (BF16, OURS)]
+        if ours in rates and other in rates
+    ]
+
+
+if __name__ == "__main__":
+    main()
