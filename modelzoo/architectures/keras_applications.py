@@ -47,9 +47,9 @@ def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
     """
     facts = VARIANTS[variant]
     if not facts.copied:
-        model = _drawing(facts, nn, input_tensor=images)
+        model = _drawing(facts, nn, tuple(images.shape[1:]), images)
         return {name: model.get_layer(layer).output for name, layer in facts.maps.items()}
-    outputs = _copy(nn, images, _drawing(facts, nn, input_shape=tuple(images.shape[1:])), facts)
+    outputs = _copy(nn, images, _drawing(facts, nn, tuple(images.shape[1:])), facts)
     return {name: outputs[layer] for name, layer in facts.maps.items()}
 
 
@@ -91,18 +91,18 @@ def convnext_top(nn: Layers, x):
     return keras.layers.LayerNormalization(epsilon=1e-6, dtype=nn.dtype, name="head_layernorm")(x)
 
 
-def _drawing(facts: Variant, nn: Layers, **input_: Any) -> keras.Model:
-    """Keras' model without its head, in our dtype, whose weights have no values; names count from its start."""
+def _drawing(facts: Variant, nn: Layers, input_shape: tuple, images=None) -> keras.Model:
+    """Keras' model without its head, of `images` or of an input of its own, whose weights have no values."""
     if keras.config.image_data_format() != "channels_last":
         raise ValueError("This network needs keras.config.set_image_data_format('channels_last').")
-    sides = (input_.get("input_shape") or input_["input_tensor"].shape[1:])[:2]
-    if facts.fixed_size and None in sides:
+    if facts.fixed_size and None in input_shape[:2]:
         raise ValueError(f"keras.applications draws {facts.model} for one size of pictures: name both sides.")
 
     def draw() -> keras.Model:
         keras.config.set_dtype_policy(nn.dtype)  # this thread's
         function = getattr(keras.applications, facts.model)
-        return function(include_top=False, weights=None, **input_, **facts.options)
+        arguments = {"include_top": False, "weights": None, "input_shape": input_shape}
+        return function(**arguments, input_tensor=images, **facts.options)
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This model usually expects 1 or 3 input channels")
