@@ -10,7 +10,6 @@ loaded, in processes of their own.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -168,7 +167,7 @@ def classify(options, folder: Path, output: Path) -> None:
 def memory_of(options, folder: Path) -> int:
     command = [sys.executable, "-m", "benchmarks.bulk", "--memory-of", str(folder)]
     command += ["--model", options.model, "--weights", options.weights, "--runtime", options.runtime]
-    environment = {**os.environ, **measuring.QUIET}
+    environment = measuring.environment()
     run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return int(run.stdout)
 

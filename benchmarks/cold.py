@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -85,7 +84,7 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="modelzoo-cold-") as place:
         folder = Path(place)
-        environment = {**os.environ, **measuring.QUIET, "MODELZOO_CACHE": str(folder / "cache")}
+        environment = measuring.environment(MODELZOO_CACHE=str(folder / "cache"))
         programs, missing = commands(folder, environment, options)
 
         def run(name: str) -> dict[str, Any]:
@@ -151,7 +150,7 @@ def indices(line: str) -> str:
 def loading_of(model: str, options: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds of both ways, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.cold", "--load", model, "--rounds", str(options.rounds)]
-    environment = {**os.environ, **measuring.QUIET}
+    environment = measuring.environment()
     run_ = subprocess.run(
         command, cwd=measuring.ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
@@ -173,6 +172,10 @@ def load_once(options: argparse.Namespace) -> dict[str, list[float]]:
         def zeros(initializer, shape, dtype=None):
             return keras.ops.zeros(shape, dtype)
 
+        def read(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Dataset):
+                item[()]
+
         def load() -> keras.Model:
             return modelzoo.load(entry.key, weights=path)
 
@@ -180,7 +183,7 @@ def load_once(options: argparse.Namespace) -> dict[str, list[float]]:
             with mock.patch.object(keras.initializers.VarianceScaling, "__call__", zeros):
                 model = keras_originals.original(entry, *entry.graph.input_shape[:2])
             with h5py.File(path) as file:
-                file.visititems(lambda name, item: item[()] if isinstance(item, h5py.Dataset) else None)
+                file.visititems(read)
             return model
 
         def timed(name: str) -> float:

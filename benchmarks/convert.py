@@ -12,7 +12,6 @@ its own, of which `--mmdnn` is the interpreter, and converts a whole Keras model
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -43,7 +42,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    environment = {**os.environ, **measuring.QUIET}
+    environment = measuring.environment()
     models = {}
     for key, place in MODELS.items():
         with tempfile.TemporaryDirectory(prefix="modelzoo-convert-") as folder:

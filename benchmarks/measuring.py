@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 CAT = ROOT / "examples" / "cat.jpg"
 PACKAGES = ("keras", "tensorflow", "openvino", "onnxruntime", "tf2onnx", "torch", "timm", "numpy", "pillow")
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+UNCOMPILED = "PYTHONDONTWRITEBYTECODE"  # with it every start compiles every module anew, as no user's does
 
 
 def main(parser: argparse.ArgumentParser, measure: Callable, text: Callable[[dict], str]) -> None:
@@ -57,16 +58,22 @@ def described(facts: Mapping[str, Any]) -> str:
     return f"{facts['processor']}, {facts['cores']} cores; {versions}."
 
 
+def environment(**variables: str) -> dict[str, str]:
+    """That of the programs that are measured."""
+    ours = {name: value for name, value in os.environ.items() if name != UNCOMPILED}
+    return ours | QUIET | variables
+
+
 class Worker:
     """A program in a process of its own, which answers lines of JSON with lines of JSON."""
 
-    def __init__(self, command: Sequence[str], log: Path, **environment: str):
+    def __init__(self, command: Sequence[str], log: Path, **variables: str):
         self._log = log
         with log.open("w") as errors:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**os.environ, **QUIET, **environment},
+                env=environment(**variables),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -87,10 +87,11 @@ class Held:
 
 def roots() -> list[Path]:
     """The cache's folders, from MODELZOO_CACHE or the platform's for this user; none without a home."""
-    import platformdirs
+    folders = [folder for folder in os.environ.get(ROOTS, "").split(os.pathsep) if folder]
+    if not folders:
+        import platformdirs
 
-    chosen = [folder for folder in os.environ.get(ROOTS, "").split(os.pathsep) if folder]
-    folders = chosen or [platformdirs.user_cache_dir("modelzoo", False)]
+        folders = [platformdirs.user_cache_dir("modelzoo", False)]
     expanded = (os.path.expanduser(folder) for folder in folders)
     return [Path(folder) for folder in expanded if not folder.startswith("~")]  # a user without a home
 

@@ -539,12 +539,11 @@ def _pictures(names: Sequence[str]) -> Iterator[Path | str]:
 
 
 def _progress(pictures: Iterator, total: int) -> Iterator:
+    if total < 2 or not sys.stderr.isatty() or sys.stdout.isatty():
+        return pictures  # the results themselves show progress
     from tqdm import tqdm
 
-    quiet = (
-        total < 2 or not sys.stderr.isatty() or sys.stdout.isatty()
-    )  # the results themselves show progress
-    return tqdm(pictures, total=total, unit="picture", disable=quiet)
+    return tqdm(pictures, total=total, unit="picture")
 
 
 def _print_predictions(path: Path | str, predictions) -> None:

@@ -13,7 +13,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -452,8 +452,10 @@ def _open_image(file: BinaryIO, name: str) -> Image.Image:
     try:
         with _opening, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the limit here
-            Image.init()
-            return Image.open(file, formats=[format for format in FORMATS if format in Image.OPEN])
+            try:
+                return _open_with(Image.preinit, file)
+            except UnidentifiedImageError:
+                return _open_with(Image.init, file)
     except UnidentifiedImageError as error:
         raise PictureError(
             f"{name} is not a picture that can be read: wanted {', '.join(FORMATS)}."
@@ -462,6 +464,12 @@ def _open_image(file: BinaryIO, name: str) -> Image.Image:
         raise PictureError(_too_large(name, str(error))) from error
     except Exception as error:
         raise _damaged(name, error) from error
+
+
+def _open_with(plugins: Callable[[], Any], file: BinaryIO) -> Image.Image:
+    """Image.preinit knows JPEG, PNG, GIF, BMP and PPM; Image.init takes longer and knows all formats."""
+    plugins()
+    return Image.open(file, formats=[format for format in FORMATS if format in Image.OPEN])
 
 
 def _decode(image: Image.Image, name: str) -> np.ndarray:

@@ -6,12 +6,15 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from modelzoo.bulk.job import FEATURES, Job
-from modelzoo.bulk.journal import Journal, Row, encodable
 from modelzoo.bulk.sources import picture_files
 from modelzoo.classification import DEFAULT_MODEL
 from modelzoo.zoo import PRETRAINED
+
+if TYPE_CHECKING:
+    from modelzoo.bulk.journal import Journal, Row
 
 __all__ = ["FEATURES", "Summary", "classify_files", "features_of_files"]
 ENGINES = ("local", "ray")
@@ -87,6 +90,8 @@ def features_of_files(
 def _run(job: Job, pictures: Sources, output, engine: str, workers: int | None, progress: bool) -> Summary:
     if engine not in ENGINES:
         raise ValueError(f"engine must be {' or '.join(map(repr, ENGINES))}, not {engine!r}.")
+    from modelzoo.bulk.journal import Journal
+
     start = time.perf_counter()
     sources = [pictures] if isinstance(pictures, str | os.PathLike) else list(pictures)
     sources, output = [os.fspath(source) for source in sources], os.fspath(output)
@@ -110,6 +115,7 @@ def _run(job: Job, pictures: Sources, output, engine: str, workers: int | None, 
 def _rows(job: Job, names: Iterator[str]) -> Iterator[list[Row]]:
     from modelzoo.bulk import pipeline
     from modelzoo.bulk.job import RowMaker
+    from modelzoo.bulk.journal import encodable
 
     yield from pipeline.rows(((encodable(name), name) for name in names), RowMaker(job))
 
