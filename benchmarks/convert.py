@@ -75,7 +75,8 @@ def conversion_of(key: str, place: int, folder: Path, environment, options) -> d
     def run(name: str) -> dict[str, Any]:
         for left in target.parent.iterdir():
             left.unlink()
-        return measuring.whole_process(programs[name], environment)
+        where = target.parent if name == "mmdnn" else measuring.ROOT  # where it leaves files
+        return measuring.whole_process(programs[name], environment, where)
 
     found = measuring.taking_turns(list(programs), options.rounds, run)
     return {

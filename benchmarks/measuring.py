@@ -111,11 +111,13 @@ def only_answers_on_stdout() -> Iterator[Callable[[dict[str, Any]], None]]:
     yield say
 
 
-def whole_process(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+def whole_process(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path = ROOT
+) -> dict[str, Any]:
     """Seconds from the start of a program to its end, the MiB that it held at most, and what it printed."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=errors)
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
