@@ -26,16 +26,11 @@ def ours(entry: Entry, path: Path) -> Path:
 
 def upstream(entry: Entry, source: Source, folder: Path) -> Path:
     """A file of the source's format, packed as the upstream's, with synthetic weights."""
-    if source.format == "keras_h5":
-        path = ours(entry, folder / "model.h5")
-        with h5py.File(path, "r+") as file:
-            del file.attrs[weights.RECEIPT]
-        return path
-    arrays = synthetic.upstream_arrays(entry, conversion.family_of(source))
+    arrays = conversion.upstream_arrays(entry, conversion.family_of(source), synthetic.array)
     written = WRITERS[source.format](folder, arrays)
     if len(written) == 1 and not source.member:
         return written[0]
-    if source.urls[0].endswith(".tar.gz"):
+    if source.urls[0].endswith((".tar.gz", ".tgz")):
         with tarfile.open(folder / "model.tar.gz", "w:gz", compresslevel=1) as archive:
             for path in written:
                 archive.add(path, path.name)
@@ -44,6 +39,15 @@ def upstream(entry: Entry, source: Source, folder: Path) -> Path:
         for path in written:
             archive.write(path, source.member or path.name)
     return folder / "model.zip"
+
+
+def _keras(folder: Path, arrays: Arrays) -> list[Path]:
+    """As ours, without the receipt."""
+    path = folder / "model.h5"
+    weights.write(path, arrays.items(), {})
+    with h5py.File(path, "r+") as file:
+        del file.attrs[weights.RECEIPT]
+    return [path]
 
 
 def _checkpoint(folder: Path, arrays: Arrays) -> list[Path]:
@@ -88,6 +92,7 @@ def _darknet(folder: Path, arrays: Arrays) -> list[Path]:
 
 
 WRITERS: dict[str, Callable[[Path, Arrays], list[Path]]] = {
+    "keras_h5": _keras,
     "tensorflow": _checkpoint,
     "mxnet": _params,
     "safetensors": _safetensors,

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -82,13 +82,15 @@ class Worker:
         self.greeting = self._answer()
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # the missing answer says more
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         line = self._process.stdout.readline()
         if not line:
+            self.close()
             raise SystemExit(f"{' '.join(self._process.args)} ended:\n{self._log.read_text()[-2000:]}")
         return json.loads(line)
 

@@ -150,7 +150,7 @@ def prepare(name: str, folder: Path) -> None:
     """Writes the model with synthetic weights as each peer wants it, pictures, and Keras' answer to them."""
     import modelzoo
     from benchmarks import files
-    from modelzoo import synthetic
+    from modelzoo import conversion, synthetic
     from modelzoo.conversion import timm
 
     entry = modelzoo.info(name)
@@ -165,7 +165,7 @@ def prepare(name: str, folder: Path) -> None:
     if "gluon" in entry.key:
         hub = entry.sources[-1].urls[0].split("/")[4]  # https://huggingface.co/timm/NAME/resolve/...
         (folder / "timm.txt").write_text(hub)
-        np.savez(folder / "timm.npz", **synthetic.upstream_arrays(entry, timm))
+        np.savez(folder / "timm.npz", **conversion.upstream_arrays(entry, timm, synthetic.array))
     import openvino as ov
 
     ov.save_model(ov.convert_model(model), folder / "model.xml", compress_to_fp16=False)

@@ -11,14 +11,8 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-    from modelzoo.registry import Entry
 
 # Ranges in which residual networks of up to 152 layers keep their activations of order 1, and in
 # which no batch norm is close to doing nothing.
@@ -73,17 +67,6 @@ def _range(path: str, shape: tuple[int, ...]) -> tuple[float, float]:
     fan_in = math.prod(shape[:2] if DEPTHWISE.search(path) else shape[:-1])
     bound = math.sqrt(3 * 2 / fan_in)  # a uniform distribution of variance 2 / fan_in
     return -bound, bound
-
-
-def upstream_arrays(entry: Entry, family: ModuleType) -> dict[str, np.ndarray]:
-    """The synthetic weights as an upstream names and lays them out; `family` is of modelzoo.conversion."""
-    from modelzoo import conversion
-
-    name_of = family.naming(entry.graph.variant)
-    return {
-        name_of(path): np.ascontiguousarray(family.to_upstream(path, array(path, shape)))
-        for path, shape in conversion.weight_shapes(entry).items()
-    }
 
 
 def images(height: int, width: int) -> np.ndarray:

@@ -51,7 +51,7 @@ ALLOWED = {  # modelzoo's own modules that a module may import; errors, files an
     "detection": {"architectures", "labels", "preprocessing", "registry", "zoo"},
     "preprocessing": {"registry"},
     "conversion": {"architectures", "hdf5", "registry", "weights"},
-    "weights": {"hdf5", "synthetic"},
+    "weights": {"architectures", "hdf5", "synthetic"},
     "hdf5": set(),
     "architectures": set(),
     "download": set(),

@@ -23,6 +23,7 @@ import modelzoo
 from modelzoo import bulk, cli, preprocessing, registry, runtimes
 from modelzoo.bulk import formats, pipeline
 from modelzoo.bulk.job import Job, RowMaker
+from modelzoo.bulk.journal import Journal
 from modelzoo.bulk.sources import picture_files
 from modelzoo.errors import OutputError, PictureError
 from tests.conftest import ROOT
@@ -203,11 +204,9 @@ def test_a_journal_cut_anywhere_is_taken_up_again(kind, ending, folder, tmp_path
     whole, again = tmp_path / f"whole{ending}", tmp_path / f"again{ending}"
     journal = tmp_path / f"again{ending}.unfinished"
     kept = []
-    publish = bulk.Journal.publish
+    publish = Journal.publish
     with monkeypatch.context() as patch:
-        patch.setattr(
-            bulk.Journal, "publish", lambda self: (kept.append(self.path.read_bytes()), publish(self))
-        )
+        patch.setattr(Journal, "publish", lambda self: (kept.append(self.path.read_bytes()), publish(self)))
         run(kind, folder, whole)
     (content,) = kept
     first = content.index(b"\n") + 1
@@ -237,7 +236,7 @@ def test_what_was_begun_otherwise_is_not_mixed(folder, tmp_path):
 
 def interrupt(folder: Path, output: Path) -> None:
     """Leaves a journal with the first batch."""
-    journal = bulk.Journal(output, Job())
+    journal = Journal(output, Job())
     with journal:
         maker = RowMaker(Job())
         batches = pipeline.rows(((n, n) for n in journal.remaining(picture_files(folder))), maker)

@@ -31,7 +31,8 @@ def gluon_arrays():
 
 
 def upstream_arrays(entry) -> dict[str, np.ndarray]:
-    return synthetic.upstream_arrays(entry, conversion.family_of(entry.sources[0]))
+    family = conversion.family_of(entry.sources[0])
+    return conversion.upstream_arrays(entry, family, synthetic.array)
 
 
 def write_params(path, arrays, type=FLOAT32):

@@ -21,7 +21,7 @@ COUNTER = "bn1.num_batches_tracked"  # what a PyTorch file has beyond the weight
 
 
 def write_safetensors(path, entry):
-    save_file(synthetic.upstream_arrays(entry, timm) | {COUNTER: np.array(7)}, path)
+    save_file(conversion.upstream_arrays(entry, timm, synthetic.array) | {COUNTER: np.array(7)}, path)
     return path
 
 
@@ -105,7 +105,7 @@ def test_the_names_of_v1c_are_not_those_of_v1d():
 
 
 def test_half_precision_is_refused(tmp_path):
-    arrays = synthetic.upstream_arrays(GLUON, timm)
+    arrays = conversion.upstream_arrays(GLUON, timm, synthetic.array)
     halves = {name: array.astype(np.float16) for name, array in arrays.items()}
     save_file(halves, tmp_path / "half.safetensors")
     with pytest.raises(ConversionError, match="is float16; float32 was wanted"):

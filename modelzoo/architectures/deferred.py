@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import keras
-import numpy as np
 
 Result = TypeVar("Result")
 
@@ -30,7 +29,7 @@ def without_values(build: Callable[[], Result]) -> Result:
         return executor.submit(stateless).result()
 
 
-def set_value(variable: keras.Variable, array: np.ndarray) -> None:
+def set_value(variable: keras.Variable, array: Any) -> None:
     """A variable's first value, or another one."""
     if variable._value is not None:
         variable.assign(array)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -117,6 +117,17 @@ def family_of(source: Source):
     if not hasattr(module, "naming"):
         raise ConversionError(f"There is no converter {source.converter!r}.")
     return module
+
+
+def upstream_arrays(
+    entry: Entry, family, array: Callable[[str, tuple[int, ...]], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The way back: our weights, array(path, shape), as the family's upstream names and lays them out."""
+    name_of = family.naming(entry.graph.variant)
+    return {
+        name_of(path): np.ascontiguousarray(family.to_upstream(path, array(path, shape)))
+        for path, shape in weight_shapes(entry).items()
+    }
 
 
 def open_tensors(entry: Entry, source: Source, family, path: Path) -> readers.Tensors:

@@ -74,7 +74,8 @@ def _prove(entry: Entry, folder: Path, checkpoint_name, command, arguments) -> N
 def _upstream_arrays(entry: Entry) -> dict[str, np.ndarray]:
     """The synthetic weights under the upstream's names and in its layout."""
     converter = entry.sources[0].converter if entry.sources else entry.tag  # Tencent's depths without a file
-    return synthetic.upstream_arrays(entry, import_module(f"modelzoo.conversion.{converter}"))
+    family = import_module(f"modelzoo.conversion.{converter}")
+    return conversion.upstream_arrays(entry, family, synthetic.array)
 
 
 def check_round_trip(entry: Entry, checkpoint: Path, target: Path) -> None:

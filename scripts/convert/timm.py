@@ -17,7 +17,7 @@ from pathlib import Path
 import common
 import numpy as np
 
-from modelzoo import parity, registry, synthetic
+from modelzoo import conversion, parity, registry, synthetic
 from modelzoo.conversion import timm
 
 RUNNER = Path(__file__).parent / "originals" / "timm_run.py"
@@ -37,7 +37,7 @@ def main() -> None:
 def prove(entry: registry.Entry, folder: Path, python: str) -> None:
     checkpoint, inputs, outputs = (folder / n for n in ("model.safetensors", "inputs.npz", "outputs.npz"))
     np.savez(inputs, **parity.inputs(entry))
-    np.savez(folder / "weights.npz", **synthetic.upstream_arrays(entry, timm))
+    np.savez(folder / "weights.npz", **conversion.upstream_arrays(entry, timm, synthetic.array))
     url = entry.sources[-1].urls[0]  # https://huggingface.co/timm/NAME/resolve/...
     line = [python, str(RUNNER), url.split("/")[4], str(checkpoint), str(inputs), str(outputs)]
     subprocess.run([*line, "--weights", str(folder / "weights.npz")], check=True, stdout=subprocess.DEVNULL)
