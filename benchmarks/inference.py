@@ -1,6 +1,6 @@
 """Pictures/s of our runtimes and of others, with the same weights, beside what the processor could do.
 
-    python -m benchmarks.inference [--model resnet101_v1b] [--torch-python PYTHON] [--json FILE]
+    python -m benchmarks.inference [--models resnet50_v1b resnet101_v1b] [--torch-python PYTHON] [--json FILE]
 
 Keras, TensorFlow, OpenVINO, ONNX Runtime and timm get the same synthetic weights; each peer's output is
 compared with that of Keras first. All stay loaded, each in a process of its own, and wait while another runs.
@@ -27,7 +27,8 @@ KERAS, PLAIN = "keras predict", "plain OpenVINO f32"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", default="resnet101_v1b", help="of the tag gluon, timm runs it, too")
+    help_ = "timm runs those of the tag gluon, too"
+    parser.add_argument("--models", nargs="+", default=["resnet50_v1b", "resnet101_v1b"], help=help_)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="for each peer, batch and round, at least")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter with torch and timm")
@@ -35,9 +36,13 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
+    return {"networks": [measured(model, options) for model in options.models]}
+
+
+def measured(model: str, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="modelzoo-inference-") as place:
         folder = Path(place)
-        prepare = [sys.executable, "-m", "benchmarks.peers", "prepare", options.model, place]
+        prepare = [sys.executable, "-m", "benchmarks.peers", "prepare", model, place]
         subprocess.run(prepare, cwd=measuring.ROOT, check=True)
         workers, missing = {}, {}
         for name in PEERS:
@@ -80,6 +85,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def text(figures: dict[str, Any]) -> str:
+    return "\n\n".join(map(text_of, figures["networks"]))
+
+
+def text_of(figures: dict[str, Any]) -> str:
     rates, peak = figures["pictures_per_second"], median(figures["gemm_gflops"])
     work = figures["gflop_per_picture"]
     small, large = map(str, BATCHES)

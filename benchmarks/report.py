@@ -57,27 +57,33 @@ def page() -> str:
 
 
 def plot(figures: dict[str, Any]) -> None:
-    """Pictures/s of each program: a bar for each size of batch."""
+    """Pictures/s of each program: a panel for each network, a bar for each size of batch."""
     import matplotlib as mpl
+    import numpy as np
 
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "modelzoo", "svg.fonttype": "none", "font.size": 9})
     from matplotlib import pyplot as plt
 
-    found = figures["pictures_per_second"]
-    batches = [str(batch) for batch in inference.BATCHES]
-    names = sorted(found, key=lambda name: median(found[name][batches[-1]]))
-    panels, every = plt.subplots(1, len(batches), figsize=(10, 3.6), layout="constrained", sharey=True)
-    for axes, batch in zip(every, batches, strict=True):
-        rates = [median(found[name][batch]) for name in names]
-        bars = axes.barh(names, rates, color=[OURS if "modelzoo" in name else OTHERS for name in names])
-        axes.bar_label(bars, fmt="%.1f", padding=3)
-        axes.set_title(f"batch {batch}", loc="left")
+    networks = figures["networks"]
+    last = str(inference.BATCHES[-1])
+    found = networks[0]["pictures_per_second"]
+    names = sorted(found, key=lambda name: median(found[name][last]))
+    panels, every = plt.subplots(1, len(networks), figsize=(10, 4.2), layout="constrained", sharey=True)
+    for axes, network in zip(np.ravel(every), networks, strict=True):
+        for offset, batch in ((0.2, inference.BATCHES[0]), (-0.2, inference.BATCHES[-1])):
+            rates = [median(network["pictures_per_second"][name][str(batch)]) for name in names]
+            colours = [OURS if "modelzoo" in name else OTHERS for name in names]
+            places = [place + offset for place in range(len(names))]
+            bars = axes.barh(places, rates, 0.36, color=colours, alpha=0.6 if batch == 1 else 1)
+            axes.bar_label(bars, fmt=f"%.1f  (batch {batch})", padding=3, fontsize=7)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_title(network["model"], loc="left")
         axes.set_xlabel("pictures per second")
-        axes.margins(x=0.12)
+        axes.margins(x=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     where = f"{figures['machine']['processor']}, {figures['machine']['cores']} cores"
-    panels.suptitle(f"{figures['model']} on {where}; float32 but where bf16 is said")
+    panels.suptitle(f"{where}; float32 but where bf16 is said")
     panels.savefig(PLOT, metadata={"Date": None})
 
 

@@ -18,8 +18,10 @@ def test_the_page_says_what_was_measured():
 
 def test_the_plot_shows_every_program_that_was_measured():
     shown = report.PLOT.read_text("utf-8")
-    for name in report.read("inference")["pictures_per_second"]:
-        assert f">{name}<" in shown
+    for network in report.read("inference")["networks"]:
+        assert f">{network['model']}<" in shown
+        for name in network["pictures_per_second"]:
+            assert f">{name}<" in shown
 
 
 def test_the_examples_hold():
