@@ -1,6 +1,6 @@
 """How near classify_files comes to its slower half: decoding alone or inference alone, on the same pictures.
 
-    python -m benchmarks.bulk [--model resnet101_v1b] [--pictures 2000] [--rounds 3] [--json FILE]
+    python -m benchmarks.bulk [--model resnet50_v1b] [--pictures 2000] [--rounds 3] [--json FILE]
 
 The pictures are JPEGs of 500 x 375, cut out of ../shared/data's photographs. The runs take turns, so that
 other programs disturb all of them alike. Memory is the peak while pictures are processed, the network being
@@ -37,7 +37,7 @@ WARM_UP = 64  # pictures before the first round
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", default="resnet101_v1b")
+    parser.add_argument("--model", default="resnet50_v1b")
     parser.add_argument("--weights", help="default: synthetic, but for the bundled model")
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
