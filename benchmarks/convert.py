@@ -12,6 +12,7 @@ its own, of which `--mmdnn` is the interpreter, and converts a whole Keras model
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -57,7 +58,6 @@ def conversion_of(key: str, place: int, folder: Path, environment, options) -> d
     entry = modelzoo.info(key)
     source = entry.sources[place]
     path, target = files.upstream(entry, source, folder), folder / "out" / "model.h5"
-    target.parent.mkdir()
     programs = {
         "convert": [sys.executable, "-m", "modelzoo", "convert", key, str(path), "-o", str(target), "--json"],
         "read": [sys.executable, "-c", READ, str(path)],
@@ -73,8 +73,8 @@ def conversion_of(key: str, place: int, folder: Path, environment, options) -> d
         ]
 
     def run(name: str) -> dict[str, Any]:
-        for left in target.parent.iterdir():
-            left.unlink()
+        shutil.rmtree(target.parent, ignore_errors=True)
+        target.parent.mkdir()
         where = target.parent if name == "mmdnn" else measuring.ROOT  # where it leaves files
         return measuring.whole_process(programs[name], environment, where)
 
