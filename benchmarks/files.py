@@ -1,7 +1,11 @@
-"""Weight files with synthetic weights, in our format and in the upstreams'."""
+"""Weight files with synthetic weights, in our format and in the upstreams'.
+
+python -m benchmarks.files MODEL SOURCE FOLDER     # writes the upstream's file, and prints its name
+"""
 
 from __future__ import annotations
 
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -10,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from modelzoo import conversion, synthetic, weights
+from modelzoo import conversion, registry, synthetic, weights
 from modelzoo.registry import Entry, Source
 
 Arrays = dict[str, np.ndarray]
@@ -98,3 +102,8 @@ WRITERS: dict[str, Callable[[Path, Arrays], list[Path]]] = {
     "safetensors": _safetensors,
     "darknet": _darknet,
 }
+
+
+if __name__ == "__main__":
+    named = registry.info(sys.argv[1])
+    print(upstream(named, named.sources[int(sys.argv[2])], Path(sys.argv[3])).name)
