@@ -29,8 +29,8 @@ below wrote with `--json`. All programs of a table took turns in one run on one 
 median of its rounds, with the range. Ratios hold from one machine to another far better than seconds do.
 
 Convolutions skip the zeros of their padding, so that a network can exceed the share of a matrix product. A
-processor multiplies in bf16 at most twice as often as in f32, which bounds what bf16 can gain where f32 is at its
-peak already. torch and timm ran in an environment of their own (torch 2.13, timm 1.0, CPU).
+processor multiplies in bf16 at most twice as often as in f32, which bounds what bf16 can gain where f32 is at
+its peak already. torch and timm ran in an environment of their own (torch 2.13, timm 1.0, CPU).
 
 On a GPU nothing was measured. int8 is not offered: it needs pictures to calibrate with, and changes answers.
 """
