@@ -4,14 +4,16 @@
 
 Two networks with trained weights: the bundled one, on CIFAR-10's test pictures, and keras.applications'
 MobileNet 0.25, whose pooled features feed a ridge classifier of clothes, which is fitted to the training
-photos in f32 and asked about the test photos in each precision. Both sets of pictures are in ../shared/data,
-which the project does not ship.
+photos in f32 and asked about the test photos in each precision. Beside OpenVINO's precisions stands Keras'
+own "mixed_bfloat16": what that changes, too, is the number format's doing. Both sets of pictures are in
+../shared/data, which the project does not ship.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ DATA = measuring.ROOT.parent / "shared" / "data"
 BUNDLED = "resnet9_cifar10.modelzoo"
 MOBILENET = "mobilenet_0.25_224.keras"
 MOBILENET_FILE = DATA / "upstream_files" / "mobilenet_2_5_224_tf_no_top.h5"
+KERAS = "mixed_bfloat16"
 RIDGE = 100.0  # what is added to the squares of the features
 
 
@@ -44,8 +47,8 @@ def cifar10() -> dict[str, Any]:
     pictures, labels = cifar10_test()
 
     def probabilities(precision: str) -> np.ndarray:
-        classifier = modelzoo.Classifier(BUNDLED, runtime="openvino", precision=precision)
-        return np.concatenate([classifier.probabilities(part) for part in parts(pictures)])
+        run = network(BUNDLED, precision)
+        return np.concatenate([run(part) for part in parts(pictures)])
 
     scores = in_each_precision(probabilities)
     return {"network": f"`{BUNDLED}`, {len(labels):,} pictures of CIFAR-10"} | compared(scores, labels)
@@ -61,10 +64,8 @@ def clothes() -> dict[str, Any]:
     (training, known), (test, labels) = (photos(DATA / "clothing" / part) for part in ("train", "test"))
 
     def features(precision: str, pictures: list[np.ndarray]) -> np.ndarray:
-        extractor = modelzoo.FeatureExtractor(
-            MOBILENET, weights=MOBILENET_FILE, runtime="openvino", precision=precision
-        )
-        return np.concatenate([extractor(part) for part in parts(pictures)])
+        run = network(MOBILENET, precision, weights=MOBILENET_FILE, include_top=False, pooling="avg")
+        return np.concatenate([run(part) for part in parts(pictures)])
 
     x = features("f32", training)
     mean, deviation = x.mean(0), x.std(0)
@@ -95,10 +96,20 @@ def parts(pictures: list, size: int = 500):
     return (pictures[start : start + size] for start in range(0, len(pictures), size))
 
 
-def in_each_precision(scores) -> dict[str, np.ndarray]:
+def network(name: str, precision: str, weights="pretrained", **arguments) -> Callable[[list], np.ndarray]:
+    """From pictures to the network's output; raises ValueError if this CPU does not compute so."""
+    if precision == KERAS:
+        predict = modelzoo.load(name, weights=weights, dtype=KERAS, **arguments).predict_on_batch
+    else:
+        entry = modelzoo.info(name)
+        predict = runtimes.predictor(entry, weights, "openvino", precision, **arguments).predict
+    return lambda pictures: np.asarray(predict(modelzoo.preprocess(pictures, name)), np.float32)
+
+
+def in_each_precision(scores: Callable[[str], np.ndarray]) -> dict[str, np.ndarray]:
     """What `scores` gives for f32 and for whatever else this CPU computes in."""
     found = {}
-    for precision in runtimes.PRECISIONS:
+    for precision in (*runtimes.PRECISIONS, KERAS):
         try:
             found[precision] = scores(precision)
         except ValueError as error:
@@ -122,13 +133,13 @@ def text(figures: dict[str, Any]) -> str:
     rows = [
         [
             one["network"] if precision == "f32" else "",
-            f"{precision}",
+            f"Keras, {KERAS}" if precision == KERAS else precision,
             f"{found['accuracy']:.2%}",
             f"{found['agreement']:.2%}",
             f"{found['relative_error']:.0e}",
         ]
         for one in figures["networks"]
-        for precision in runtimes.PRECISIONS
+        for precision in (*runtimes.PRECISIONS, KERAS)
         if (found := one.get(precision))
     ]
     header = ["network and pictures", "precision", "accuracy", "top-1 as in f32", "error of the scores"]
