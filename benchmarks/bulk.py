@@ -28,7 +28,6 @@ from modelzoo import bulk, preprocessing
 from modelzoo.bulk import job, pipeline
 from modelzoo.classification import BATCH_SIZE
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 SIZE = (500, 375)
 QUALITY = 90
 LARGE = (2000, 1500)  # as a camera or a telephone makes them, for fast_decode
@@ -132,7 +131,7 @@ def make_pictures(folder: Path, number: int, size: tuple[int, int] = SIZE) -> No
     """Random parts of the photographs, at least half as wide, so that no two are alike."""
     folder.mkdir()
     random = np.random.default_rng(0)
-    photographs = [Image.open(path).convert("RGB") for path in sorted((DATA / "photos").iterdir())]
+    photographs = [Image.open(path).convert("RGB") for path in sorted((measuring.DATA / "photos").iterdir())]
     for place in range(number):
         photograph = photographs[place % len(photographs)]
         width = photograph.width * random.uniform(0.5, 1)

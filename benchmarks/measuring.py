@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"  # photographs and real weights, which the project does not ship
 CAT = ROOT / "examples" / "cat.jpg"
 PACKAGES = ("keras", "tensorflow", "openvino", "onnxruntime", "tf2onnx", "torch", "timm", "numpy", "pillow")
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}

@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,25 +25,11 @@ LARGEST = 32  # pictures at once
 GEMM = 4096  # the side of the matrices whose product tells what the processor can do
 
 
-def modelzoo_openvino(folder: Path, precision: str = "f32") -> Peer:
+def modelzoo_classifier(folder: Path, runtime: str, precision: str = "f32") -> Peer:
     import modelzoo
 
-    name = (folder / "model.txt").read_text()
-    classifier = modelzoo.Classifier(
-        name, weights=folder / "model.h5", runtime="openvino", precision=precision
-    )
-    return classifier.predictor.predict
-
-
-def modelzoo_bf16(folder: Path) -> Peer:
-    return modelzoo_openvino(folder, "bf16")
-
-
-def modelzoo_keras(folder: Path) -> Peer:
-    import modelzoo
-
-    name = (folder / "model.txt").read_text()
-    return modelzoo.Classifier(name, weights=folder / "model.h5", runtime="keras").predictor.predict
+    name, weights = (folder / "model.txt").read_text(), folder / "model.h5"
+    return modelzoo.Classifier(name, weights=weights, runtime=runtime, precision=precision).predictor.predict
 
 
 def keras_predict(folder: Path) -> Peer:
@@ -81,7 +68,7 @@ def onnx_runtime(folder: Path) -> Peer:
     return lambda images: session.run(None, {name: images})[0]
 
 
-def timm_eager(folder: Path, compiled: bool = False) -> Peer:
+def timm(folder: Path, compiled: bool) -> Peer:
     """Channels last, which is faster on a CPU, so that our pictures need not be copied."""
     import torch
 
@@ -104,10 +91,6 @@ def timm_eager(folder: Path, compiled: bool = False) -> Peer:
             return model(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
 
     return run
-
-
-def timm_compiled(folder: Path) -> Peer:
-    return timm_eager(folder, compiled=True)
 
 
 def _register_torchvisions_operators(torch) -> None:
@@ -133,15 +116,15 @@ def gemm(folder: Path) -> Peer:
 
 
 PEERS: dict[str, Callable[[Path], Peer]] = {
-    "modelzoo, OpenVINO f32": modelzoo_openvino,
-    "modelzoo, OpenVINO bf16": modelzoo_bf16,
-    "modelzoo, Keras": modelzoo_keras,
+    "modelzoo, OpenVINO f32": partial(modelzoo_classifier, runtime="openvino"),
+    "modelzoo, OpenVINO bf16": partial(modelzoo_classifier, runtime="openvino", precision="bf16"),
+    "modelzoo, Keras": partial(modelzoo_classifier, runtime="keras"),
     "keras predict": keras_predict,
     "tf.function": tf_function,
     "ONNX Runtime": onnx_runtime,
     "plain OpenVINO f32": openvino,
-    "timm, eager": timm_eager,
-    "timm, torch.compile": timm_compiled,
+    "timm, eager": partial(timm, compiled=False),
+    "timm, torch.compile": partial(timm, compiled=True),
     "GEMM": gemm,
 }
 

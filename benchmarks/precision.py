@@ -23,9 +23,9 @@ from PIL import Image
 
 import modelzoo
 from benchmarks import measuring
+from benchmarks.measuring import DATA
 from modelzoo import runtimes
 
-DATA = measuring.ROOT.parent / "shared" / "data"
 BUNDLED = "resnet9_cifar10.modelzoo"
 MOBILENET = "mobilenet_0.25_224.keras"
 MOBILENET_FILE = DATA / "upstream_files" / "mobilenet_2_5_224_tf_no_top.h5"

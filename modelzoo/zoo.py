@@ -76,7 +76,7 @@ def load(
             pooling=pooling,
             classifier_activation=activation,
             dtype=dtype,
-            initialise=weights is None,
+            initialise=False,
             name=entry.key.replace(".", "_"),
         )
         model = network.model()
@@ -84,7 +84,7 @@ def load(
             weight_files.assign_synthetic(model, fresh_head=fresh_head)
         elif path is not None:
             _assign(model, entry, path, fresh_head)
-        deferred.initialise(model)  # a fresh head, and the seeds of layers that drop
+        deferred.initialise(model)  # what has no value yet: all, a fresh head, the seeds of layers that drop
     return network.feature_model(features) if features else model
 
 

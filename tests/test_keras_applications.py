@@ -8,9 +8,9 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 import modelzoo
+from benchmarks.precision import middle_square
 from modelzoo import architectures, conversion, keras_originals, parity, synthetic, weights
 from modelzoo.architectures import deferred
 from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD, VARIANTS
@@ -439,12 +439,3 @@ def test_the_real_mobilenets_features_tell_clothes_apart():
     x, labels = features("test")
     accuracy = (((x - mean) / deviation @ ridge).argmax(1) == labels).mean()
     assert accuracy >= 0.78
-
-
-def middle_square(path, side: int = 224) -> np.ndarray:
-    """The photo's middle at the network's size, so that no recipe stretches it."""
-    with Image.open(path) as photo:
-        edge = min(photo.size)
-        left, top = ((length - edge) // 2 for length in photo.size)
-        square = photo.convert("RGB").crop((left, top, left + edge, top + edge))
-        return np.asarray(square.resize((side, side), Image.Resampling.BILINEAR))
