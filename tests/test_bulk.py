@@ -280,6 +280,25 @@ def test_a_disk_that_is_full_at_the_end_costs_no_row(folder, tmp_path, monkeypat
     assert bulk.classify_files(folder, tmp_path / "out.jsonl").resumed == PICTURES
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.usefixtures("simple_network")
+def test_a_full_disk_gets_one_sentence_and_leaves_no_lock(folder, tmp_path, monkeypatch):
+    opened = Journal._opened
+
+    def full(journal):
+        opened(journal).close()
+        return open("/dev/full", "r+b", buffering=0)
+
+    sentence = r"out\.jsonl cannot be written \(No space left.* it goes on from"
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_opened", full)
+        patch.setattr(Journal, "remaining", lambda journal, names: iter(names))
+        with pytest.raises(OutputError, match=sentence):
+            bulk.classify_files(folder, tmp_path / "out.jsonl")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.jsonl.unfinished"]
+    assert bulk.classify_files(folder, tmp_path / "out.jsonl").pictures == PICTURES
+
+
 # The files that are meant
 
 

@@ -7,6 +7,7 @@ after the last whole row, by the same command.
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -47,11 +48,23 @@ class Journal:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        failed = error
+        try:
+            self.file.close()
+        except OSError as cause:  # on a full disk what failed before fails again
+            failed = error or cause
         if not self.pictures:  # nothing to take up again
             self.path.unlink(missing_ok=True)
         self._unlock()
+        if isinstance(failed, OSError) and failed.errno == errno.ENOSPC:
+            left = f": it goes on from {self.path}" if self.pictures else ""
+            raise OutputError(
+                f"{self.output} cannot be written ({failed.strerror}). Make room and give the same command "
+                f"again{left}."
+            ) from failed
+        if failed is not error:
+            raise failed
 
     def _unlock(self) -> None:
         self.lock.release()
