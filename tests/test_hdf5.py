@@ -1,4 +1,4 @@
-"""HDF5 files from strangers, ours and Keras': nothing beyond the file is read, nor more than its size."""
+"""Untrusted HDF5 files, modelzoo's and Keras': nothing beyond the file is read, nor more than its size."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ import numpy as np
 import pytest
 
 from modelzoo import weights
-from modelzoo.conversion.readers import open_keras_h5
 from modelzoo.errors import ConversionError, WeightsMismatch
+from modelzoo.formats import read_keras_h5
 from tests.conftest import ROOT
 
 MEBIBYTE = 2**20
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
-WANTED = {"conv/kernel": (2, 3), "conv/bias": (3,)}
+EXPECTED = {"conv/kernel": (2, 3), "conv/bias": (3,)}
 
 
 def read_keras(path: Path) -> None:
-    with open_keras_h5(path) as tensors:
+    with read_keras_h5(path) as tensors:
         for name in tensors:
             tensors.read(name)
 
 
-def read_ours(path: Path) -> None:
-    weights.receipt(path)
-    weights.check(path, WANTED)
+def read_modelzoo(path: Path) -> None:
+    weights.provenance(path)
+    weights.check(path, EXPECTED)
     dict(weights.read(path))
 
 
-READERS = {"Keras'": (read_keras, ConversionError), "ours": (read_ours, WeightsMismatch)}
+READERS = {"Keras'": (read_keras, ConversionError), "modelzoo": (read_modelzoo, WeightsMismatch)}
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def hostile(tmp_path):
     def write(change: Callable[[h5py.File], None], **options) -> Path:
         path = tmp_path / "net.h5"
         with h5py.File(path, "w", **options) as file:
-            file.attrs[weights.RECEIPT] = "{}"
+            file.attrs[weights.PROVENANCE] = "{}"
             file.attrs["layer_names"] = np.array(["conv"], "S")
             group = file.create_group("conv")
             group.attrs["weight_names"] = np.array(["kernel", "bias"], "S")
@@ -135,26 +135,26 @@ HOSTILE = {
         kernel_as(lambda g: g.create_dataset("kernel", data=h5py.Empty("f4"))),
         ELSEWHERE,
     ),
-    "texts for values": (
+    "strings for values": (
         kernel_as(lambda g: g.create_dataset("kernel", (10**15,), h5py.string_dtype())),
-        "'kernel' does not hold numbers",
+        "'kernel' is not numeric",
     ),
     "references for values": (
         kernel_as(lambda g: g.create_dataset("kernel", (3,), h5py.ref_dtype)),
-        "'kernel' does not hold numbers",
+        "'kernel' is not numeric",
     ),
     "records for values": (
         kernel_as(lambda g: g.create_dataset("kernel", (3,), [("a", "f4", (1000,))])),
-        "'kernel' does not hold numbers",
+        "'kernel' is not numeric",
     ),
     "a group for values": (kernel_as(lambda g: g.create_group("kernel")), "'kernel' is not a dataset"),
     "nothing for values": (
         kernel_as(lambda g: None),
         "'/conv' names 'kernel', which is not there|/conv names",
     ),
-    "long names": (renamed(np.array(["kernel", "b" * 5000], "S")), "claims 2 texts of 5000 bytes"),
-    "numbers for names": (renamed([1, 2]), "is not a list of texts"),
-    "a table of names": (renamed(np.array([["kernel", "bias"]], "S")), "is not a list of texts"),
+    "long names": (renamed(np.array(["kernel", "b" * 5000], "S")), "claims 2 strings of 5000 bytes"),
+    "numbers for names": (renamed([1, 2]), "is not a list of strings"),
+    "a table of names": (renamed(np.array([["kernel", "bias"]], "S")), "is not a list of strings"),
     "names that are no UTF-8": (renamed(np.array([b"\xff", b"bias"], "S")), "can't decode"),
     "one name twice": (renamed(np.array(["kernel", "kernel"], "S")), "two weights named (conv/)?kernel"),
 }
@@ -187,7 +187,7 @@ def test_the_file_without_a_change_is_read(reader, hostile):
 def test_an_attribute_of_many_megabytes_is_refused(reader, hostile):
     names = np.zeros(4097, "S4096")  # kept outside the header, as only newer files may
     path = hostile(renamed(names), libver="latest")
-    with pytest.raises(READERS[reader][1], match="claims 4097 texts of 4096 bytes"):
+    with pytest.raises(READERS[reader][1], match="claims 4097 strings of 4096 bytes"):
         READERS[reader][0](path)
 
 
@@ -199,20 +199,20 @@ def test_names_of_lengths_of_their_own_are_read(reader, hostile):
 
 @pytest.mark.parametrize("reader", READERS)
 def test_names_that_may_all_be_one_of_a_megabyte_are_refused(reader, hostile):
-    """They are references, which may be all to one text: a file of one megabyte would become gigabytes."""
+    """They are references, which may be all to one string: a file of one megabyte would become gigabytes."""
 
     def change(file):
         file.attrs["model_config"] = "x" * 10**6
         renamed([f"weight{number}" for number in range(1000)])(file)
 
-    with pytest.raises(READERS[reader][1], match="claims 1000 texts of 1000000 bytes"):
+    with pytest.raises(READERS[reader][1], match="claims 1000 strings of 1000000 bytes"):
         READERS[reader][0](hostile(change))
 
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("size", [0, 1, 2**40, 2**64 - 16])
-def test_a_heap_in_which_hdf5_would_turn_for_ever_is_refused(reader, size, hostile):
-    """Found by fuzzing: an object of no size, or of one that wraps around, in the heap of long texts."""
+def test_a_heap_at_which_hdf5_would_hang_is_refused(reader, size, hostile):
+    """Found by fuzzing: an object of no size, or of one that wraps around, in the heap of long strings."""
     path = hostile(lambda file: file.attrs.__setitem__("backend", "tensorflow"))
     content = bytearray(path.read_bytes())
     free = content.index(b"GCOL") + 16
@@ -224,35 +224,33 @@ def test_a_heap_in_which_hdf5_would_turn_for_ever_is_refused(reader, size, hosti
         READERS[reader][0](path)
 
 
-@pytest.mark.parametrize("receipt", ["[]", "1", "{", "[" * 100_000])
-def test_a_receipt_that_is_no_object_is_refused(receipt, hostile):
+@pytest.mark.parametrize("provenance", ["[]", "1", "{", "[" * 100_000])
+def test_a_provenance_that_is_no_object_is_refused(provenance, hostile):
     def change(file):
-        del file.attrs[weights.RECEIPT]
-        file.attrs.create(weights.RECEIPT, receipt[:60_000])
+        del file.attrs[weights.PROVENANCE]
+        file.attrs.create(weights.PROVENANCE, provenance[:60_000])
 
-    with pytest.raises(
-        WeightsMismatch, match=r"net\.h5 cannot be read as one of our weight files: [^\n]+\.$"
-    ):
-        weights.receipt(hostile(change))
+    with pytest.raises(WeightsMismatch, match=r"net\.h5 cannot be read as [^\n]+: [^\n]+\.$"):
+        weights.provenance(hostile(change))
 
 
-def test_a_damaged_file_is_not_ours(tmp_path):
+def test_a_damaged_file_is_not_recognized(tmp_path):
     (tmp_path / "net.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(range(100)))
-    assert not weights.is_ours(tmp_path / "net.h5")
+    assert not weights.is_modelzoo_file(tmp_path / "net.h5")
 
 
 CHILD = """
 import resource, sys
 from pathlib import Path
 from modelzoo import weights
-from modelzoo.conversion.readers import open_keras_h5
+from modelzoo.formats import read_keras_h5
 from modelzoo.errors import ModelZooError
 
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + 64 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for path in map(Path, sys.argv[1:]):
-    for read in (open_keras_h5, lambda path: dict(weights.read(path))):
+    for read in (read_keras_h5, lambda path: dict(weights.read(path))):
         try:
             read(path)
         except ModelZooError:

@@ -10,7 +10,8 @@ import tempfile
 import time
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,19 +20,19 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save
 
-from modelzoo import preprocessing, weights
-from modelzoo.conversion import archives, readers
+from modelzoo import weights
 from modelzoo.errors import ModelZooError
-from tests.readers import tables
-from tests.readers.files import SHARD, V1, V3, mxnet_array, mxnet_file
+from modelzoo.formats import FORMATS, Tensors, archives
+from modelzoo.images import reading
+from tests.formats.checkpoint_bytes import repaired, saved_slices
+from tests.formats.files import BFLOAT16, SHARD, V1, mxnet_array, mxnet_file
 
 MAX_SECONDS = 1.0  # of processor time, for one file
 MAX_GROWTH = 8  # bytes of one tensor for each byte of its file: V1 checkpoints have int64 as varints
-MAX_UNPACKED = (
-    2**20
-)  # bytes of an archive and pixels of a picture: the true limits would fill disk and memory
+MAX_UNPACKED = 2**20  # bytes of an archive and pixels of an image: the true limits would fill disk and memory
 ARRAYS = {"conv/kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "conv/bias": np.float32([0.5])}
 PLAN = {"first": (2,), "last": (2, 3)}
+PLANNED = {name: np.ones(shape, np.float32) for name, shape in PLAN.items()}
 
 
 class Target(NamedTuple):
@@ -60,7 +61,18 @@ def attempt(target: Target, content: bytes, folder: Path) -> bool:
     return accepted
 
 
-def _read_tensors(tensors: readers.Tensors, size: int) -> None:
+@contextmanager
+def _written(format: str, arrays: dict[str, np.ndarray], *plan: object) -> Iterator[list[Path]]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield FORMATS[format].write(Path(folder) / "seed", arrays, *plan)
+
+
+def _written_bytes(format: str, arrays: dict[str, np.ndarray], *plan: object) -> bytes:
+    with _written(format, arrays, *plan) as files:
+        return files[-1].read_bytes()
+
+
+def _read_tensors(tensors: Tensors, size: int) -> None:
     with tensors:
         for name, info in tensors.items():
             announced = math.prod(info.shape) * info.dtype.itemsize
@@ -70,63 +82,63 @@ def _read_tensors(tensors: readers.Tensors, size: int) -> None:
 
 
 def _mxnet(path: Path) -> None:
-    _read_tensors(readers.open_mxnet_params(path), path.stat().st_size)
+    _read_tensors(FORMATS["mxnet"].read(path), path.stat().st_size)
 
 
 def _mxnet_seeds() -> list[bytes]:
-    return [
+    old = [
         mxnet_file({name: mxnet_array(array, version=version) for name, array in ARRAYS.items()})
-        for version in (None, V1, V3)
-    ] + [mxnet_file({"arg:a": mxnet_array(np.uint16([[1, 2]]), type=12)})]
+        for version in (None, V1)
+    ]
+    halves = mxnet_file({"arg:a": mxnet_array(np.uint16([[1, 2]]), type=BFLOAT16)})
+    return [*old, _written_bytes("mxnet", ARRAYS | {"step": np.array(7)}), halves]
 
 
 def _darknet(path: Path) -> None:
-    _read_tensors(readers.open_darknet_weights(path, PLAN, {8: "small.cfg"}), path.stat().st_size)
+    _read_tensors(FORMATS["darknet"].read(path, PLAN, {8: "small.cfg"}), path.stat().st_size)
 
 
 def _darknet_seeds() -> list[bytes]:
-    values = np.arange(8, dtype="<f4").tobytes()
-    return [struct.pack("<iiii", 0, 1, 0, 7) + values, struct.pack("<iiiq", 0, 2, 0, 7) + values]
+    new = _written_bytes("darknet", PLANNED, PLAN)
+    return [struct.pack("<iiii", 0, 1, 0, 7) + new[20:], new]
 
 
 def _safetensors(path: Path) -> None:
-    _read_tensors(readers.open_safetensors(path), path.stat().st_size)
+    _read_tensors(FORMATS["safetensors"].read(path), path.stat().st_size)
 
 
 def _safetensors_seeds() -> list[bytes]:
-    return [save(ARRAYS), save({"n": np.array(5), "h": np.float16([[1]])}, {"format": "pt"})]
+    described = save({"n": np.array(5), "h": np.float16([[1]])}, {"format": "pt"})
+    return [_written_bytes("safetensors", ARRAYS), described]
 
 
 def _checkpoint_v1(path: Path) -> None:
-    _read_tensors(readers.open_tensorflow_checkpoint(path), path.stat().st_size)
+    _read_tensors(FORMATS["tensorflow"].read(path), path.stat().st_size)
 
 
 def _checkpoint_v1_seeds() -> list[bytes]:
-    return [tables.saved_slices({name: (a.shape, a.tobytes()) for name, a in sorted(ARRAYS.items())})]
+    return [saved_slices({name: (a.shape, a.tobytes()) for name, a in sorted(ARRAYS.items())})]
 
 
 def _checkpoint_v2(path: Path) -> None:
     shard = path.with_name(path.stem + SHARD)
     if not shard.exists():
-        shard.write_bytes(b"".join(array.tobytes() for array in ARRAYS.values()))
+        with _written("tensorflow", ARRAYS) as (data, _):
+            shard.write_bytes(data.read_bytes())
     size = path.stat().st_size + shard.stat().st_size
-    _read_tensors(readers.open_tensorflow_checkpoint(path), size)
+    _read_tensors(FORMATS["tensorflow"].read(path), size)
 
 
 def _checkpoint_v2_seeds() -> list[bytes]:
-    pairs, offset = [(b"", tables.HEADER)], 0
-    for name, array in ARRAYS.items():
-        pairs.append((name.encode(), tables.entry(array.shape, array.tobytes(), offset=offset)))
-        offset += array.nbytes
-    return [tables.table([pairs[0], *sorted(pairs[1:])])]
+    return [_written_bytes("tensorflow", ARRAYS)]
 
 
 def _keras_h5(path: Path) -> None:
-    _read_tensors(readers.open_keras_h5(path), path.stat().st_size)
+    _read_tensors(FORMATS["keras_h5"].read(path), path.stat().st_size)
 
 
 def _keras_h5_seeds() -> list[bytes]:
-    return [_hdf5(_write_keras), _hdf5(_write_model)]
+    return [_written_bytes("keras_h5", ARRAYS), _hdf5(_write_keras), _hdf5(_write_model)]
 
 
 def _write_model(file: h5py.File) -> None:
@@ -154,8 +166,8 @@ def _hdf5(write: Callable[[h5py.File], None]) -> bytes:
 
 def _weights(path: Path) -> None:
     size = path.stat().st_size
-    weights.is_ours(path)
-    weights.receipt(path)
+    weights.is_modelzoo_file(path)
+    weights.provenance(path)
     weights.check(path, {name: array.shape for name, array in ARRAYS.items()})
     for _name, array in weights.read(path):
         assert array.nbytes <= size
@@ -205,24 +217,25 @@ def _archive_seeds() -> list[bytes]:
     return seeds
 
 
-def _picture(path: Path) -> None:
-    limit, preprocessing.MAX_PIXELS = preprocessing.MAX_PIXELS, MAX_UNPACKED
+def _image(path: Path) -> None:
+    limit, reading.MAX_PIXELS = reading.MAX_PIXELS, MAX_UNPACKED
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's about damaged metadata
-            pixels = preprocessing.read_picture(path)
+            pixels = reading.read_image(path)
     finally:
-        preprocessing.MAX_PIXELS = limit
+        reading.MAX_PIXELS = limit
     assert pixels.shape[0] * pixels.shape[1] <= MAX_UNPACKED
     assert (pixels.dtype, pixels.ndim, pixels.shape[2]) == (np.uint8, 3, 3)
 
 
-def _picture_seeds() -> list[bytes]:
-    pixels = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+def _image_seeds() -> list[bytes]:
+    pixels = Image.fromarray(np.arange(768).astype(np.uint8).reshape(16, 16, 3))  # no icon is smaller
     seeds = []
     for format in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "TGA"):
         buffer = io.BytesIO()
-        pixels.save(buffer, format)
+        options = {"sizes": [pixels.size]} if format == "ICO" else {}  # else Pillow 10.3 writes no image
+        pixels.save(buffer, format, **options)
         seeds.append(buffer.getvalue())
     return seeds
 
@@ -231,10 +244,10 @@ TARGETS = {
     "mxnet": Target("net.params", _mxnet_seeds, _mxnet),
     "darknet": Target("net.weights", _darknet_seeds, _darknet),
     "safetensors": Target("net.safetensors", _safetensors_seeds, _safetensors),
-    "checkpoint_v1": Target("model.ckpt", _checkpoint_v1_seeds, _checkpoint_v1, tables.repaired),
-    "checkpoint_v2": Target("model.index", _checkpoint_v2_seeds, _checkpoint_v2, tables.repaired),
+    "checkpoint_v1": Target("model.ckpt", _checkpoint_v1_seeds, _checkpoint_v1, repaired),
+    "checkpoint_v2": Target("model.index", _checkpoint_v2_seeds, _checkpoint_v2, repaired),
     "keras_h5": Target("net.h5", _keras_h5_seeds, _keras_h5),
     "weights": Target("ours.h5", _weights_seeds, _weights),
     "archives": Target("download", _archive_seeds, _archive),
-    "pictures": Target("picture", _picture_seeds, _picture),
+    "images": Target("image", _image_seeds, _image),
 }

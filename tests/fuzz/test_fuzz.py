@@ -33,9 +33,9 @@ def test_any_bytes_are_read_or_refused_in_one_sentence(name, tmp_path):
 
 @pytest.mark.parametrize("path", sorted(SEEDS.iterdir()), ids=lambda path: path.stem)
 def test_what_fuzzing_found_stays_refused(path, tmp_path):
-    """TensorFlow's reader ended the process at these checkpoints; HDF5 never came back from weights-2.
+    """TensorFlow's reader ended the process at these checkpoints; HDF5 hung at weights-2.
 
-    Pillow took the memory that pictures-1 claims.
+    Pillow took the memory that images-1 claims.
     """
     name = path.stem.rpartition("-")[0]
     assert not attempt(TARGETS[name], path.read_bytes(), tmp_path)

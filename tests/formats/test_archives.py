@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from modelzoo.conversion import archives
-from modelzoo.conversion.archives import unpacked
-from modelzoo.conversion.readers import open_tensorflow_checkpoint
 from modelzoo.errors import ConversionError
-from tests.readers.files import MEBIBYTE, SHARD, VARIABLES, float32_file
+from modelzoo.formats import archives, read_tensorflow_checkpoint
+from modelzoo.formats.archives import unpacked
+from tests.formats.files import MEBIBYTE, SHARD, VARIABLES, float32_file
 
 CONTENTS = {"net/readme.txt": b"read me", "net/net.params": bytes(range(256)) * 20}
 
@@ -142,7 +141,7 @@ def test_a_checkpoint_is_read_out_of_an_archive(archive, checkpoints):
         f"run/v2.ckpt{ending}": (checkpoints / f"v2.ckpt{ending}").read_bytes()
         for ending in (".index", SHARD)
     }
-    with unpacked(archive(tar_of(contents, "w:gz"))) as folder, open_tensorflow_checkpoint(folder) as tensors:
+    with unpacked(archive(tar_of(contents, "w:gz"))) as folder, read_tensorflow_checkpoint(folder) as tensors:
         assert set(tensors) == set(VARIABLES)
 
 
@@ -239,7 +238,7 @@ def test_an_archive_that_does_not_fit_on_the_disk_is_refused(archive, monkeypatc
 
 
 def test_a_tar_header_that_claims_gigabytes_is_refused_in_little_memory(archive):
-    """tarfile reads the whole text of a long name, so a few kilobytes of gzip could fill the memory."""
+    """tarfile reads the whole of a long name, so a few kilobytes of gzip could fill the memory."""
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 4 * 2**30
     path = archive(info.tobuf(tarfile.GNU_FORMAT) + bytes(8 * 512))
@@ -253,12 +252,12 @@ def test_a_tar_header_that_claims_gigabytes_is_refused_in_little_memory(archive)
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_an_archive_that_is_cut_off_is_refused(archive, format):
+def test_an_archive_that_is_truncated_is_refused(archive, format):
     content = FORMATS[format](CONTENTS)
     end = len(content.rstrip(b"\0")) if format == "tar" else len(content)  # a tar ends with spare zeros
     for length in range(600 if format == "tar" else 50, end, 37):
         with (
-            pytest.raises(ConversionError, match=r"cannot be unpacked: [^\n]+ fetch it again\.$"),
+            pytest.raises(ConversionError, match=r"cannot be unpacked: [^\n]+ download it again\.$"),
             unpacked(archive(content[:length])),
         ):
             pass
@@ -317,7 +316,7 @@ def test_a_stream_beside_a_file_is_refused(archive, format):
 
 
 @pytest.mark.parametrize("member", ["/etc/passwd", "../../etc/passwd", "a/../b"])
-def test_a_wanted_member_outside_the_folder_is_not_found(archive, member):
+def test_a_member_outside_the_folder_is_not_found(archive, member):
     with pytest.raises(ConversionError, match="has no member"), unpacked(archive(zip_of(CONTENTS)), member):
         pass
 

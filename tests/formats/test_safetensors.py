@@ -7,12 +7,12 @@ import struct
 import numpy as np
 import pytest
 
-from modelzoo.conversion.readers import TensorInfo, open_safetensors
 from modelzoo.errors import ConversionError
+from modelzoo.formats import TensorInfo, read_safetensors
 
 
 def test_safetensors_come_back_with_their_shapes_and_types(safetensors):
-    with open_safetensors(safetensors) as tensors:
+    with read_safetensors(safetensors) as tensors:
         assert tensors["a"] == TensorInfo((1, 3), np.dtype(np.float32))
         np.testing.assert_array_equal(tensors.read("a"), np.float32([[1, 2, 3]]), strict=True)
         np.testing.assert_array_equal(tensors.read("h"), np.float16([4]), strict=True)
@@ -20,12 +20,12 @@ def test_safetensors_come_back_with_their_shapes_and_types(safetensors):
 
 
 def test_a_folder_with_one_safetensors_file_is_read(safetensors):
-    with open_safetensors(safetensors.parent) as tensors:
+    with read_safetensors(safetensors.parent) as tensors:
         assert set(tensors) == {"a", "h", "count"}
 
 
 def test_a_closed_safetensors_file_says_so(safetensors):
-    with open_safetensors(safetensors) as tensors:
+    with read_safetensors(safetensors) as tensors:
         pass
     with pytest.raises(ConversionError, match=r"net\.safetensors is closed"):
         tensors.read("a")
@@ -34,8 +34,8 @@ def test_a_closed_safetensors_file_says_so(safetensors):
 CONTRADICTIONS = {
     "a byte is missing": lambda content: content[:-1],
     "a byte too many": lambda content: content + b"x",
-    "cut in the header": lambda content: content[:30],
-    "cut in the length": lambda content: content[:7],
+    "truncated in the header": lambda content: content[:30],
+    "truncated in the length": lambda content: content[:7],
     "a header without end": lambda content: b"\xff" * 8 + content[8:],
     "another shape": lambda content: content.replace(b"[1,3]", b"[1,4]"),
 }
@@ -44,9 +44,9 @@ CONTRADICTIONS = {
 @pytest.mark.parametrize("name", CONTRADICTIONS)
 def test_a_safetensors_file_that_contradicts_itself_is_refused(name, safetensors):
     safetensors.write_bytes(CONTRADICTIONS[name](safetensors.read_bytes()))
-    message = r"^[^\n]*net\.safetensors cannot be read as a safetensors file: [^\n]*fetch it again\.$"
+    message = r"^[^\n]*net\.safetensors cannot be read as a safetensors file: [^\n]*download it again\.$"
     with pytest.raises(ConversionError, match=message):
-        open_safetensors(safetensors)
+        read_safetensors(safetensors)
 
 
 @pytest.mark.parametrize(
@@ -65,16 +65,16 @@ def test_a_safetensors_file_that_contradicts_itself_is_refused(name, safetensors
 def test_a_hostile_safetensors_header_is_refused_in_one_sentence(header, tmp_path):
     (tmp_path / "net.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     with pytest.raises(ConversionError, match=r"^[^\n]*net\.safetensors cannot be read[^\n]*\.$"):
-        open_safetensors(tmp_path / "net.safetensors")
+        read_safetensors(tmp_path / "net.safetensors")
 
 
-def test_a_safetensors_file_with_values_that_numpy_lacks_is_refused(tmp_path):
+def test_a_safetensors_file_of_a_type_without_a_numpy_dtype_is_refused(tmp_path):
     header = b'{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
     (tmp_path / "net.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(2))
     with pytest.raises(ConversionError, match="has values of type BF16, which cannot be converted"):
-        open_safetensors(tmp_path / "net.safetensors")
+        read_safetensors(tmp_path / "net.safetensors")
 
 
 def test_a_safetensors_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ConversionError, match=r"none\.safetensors cannot be read"):
-        open_safetensors(tmp_path / "none.safetensors")
+        read_safetensors(tmp_path / "none.safetensors")

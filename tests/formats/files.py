@@ -1,4 +1,4 @@
-"""Small upstream files, written as their programs write them."""
+"""Small upstream files; those of MXNet byte by byte, of any version and with any lie."""
 
 from __future__ import annotations
 

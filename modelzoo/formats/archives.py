@@ -1,7 +1,7 @@
 """An upstream archive as a folder that exists as long as it is needed.
 
-An archive comes from a stranger: it may only create plain files and folders, inside a temporary
-folder, and never more bytes than it declared. What breaks this is refused, not skipped.
+An archive is untrusted: it may only create plain files and folders, inside a temporary folder, and
+never more bytes than it declared. What breaks this is refused, not skipped.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, NamedTuple
+from typing import IO, NamedTuple, cast
 
-from modelzoo.errors import ConversionError, some
+from modelzoo.errors import ConversionError, abbreviated
 
 MAX_TOTAL_BYTES = 8 * 2**30  # unpacked; the largest upstream archive has less than 1 GiB
 MAX_RATIO = 100  # of unpacked to packed; weights hardly shrink at all
@@ -44,7 +45,7 @@ class _Member(NamedTuple):
 
 
 @contextmanager
-def unpacked(path: Path, member: str | None = None) -> Iterator[Path]:
+def unpacked(path: Path, member: str | None = None) -> Generator[Path]:
     """The folder with the contents of a .zip, .tar or .tar.gz file, removed on leaving the `with`.
 
     `member` is the path of one file or folder in the archive, or an fnmatch pattern for one file;
@@ -64,7 +65,7 @@ def unpacked(path: Path, member: str | None = None) -> Iterator[Path]:
 def _archive_reader(path: Path) -> Callable[[Path], Generator[_Member, None, None]] | None:
     """How to read an archive, or None.
 
-    The start of the file decides. zipfile.is_zipfile() would say no to a zip that was cut off, and
+    The start of the file decides. zipfile.is_zipfile() would say no to a zip that was truncated, and
     tarfile.is_tarfile() yes to a weight file that starts with 512 zeros.
     """
     if not path.is_file():
@@ -98,22 +99,26 @@ def _zip_members(path: Path) -> Generator[_Member, None, None]:
 def _tar_members(path: Path) -> Generator[_Member, None, None]:
     with path.open("rb") as file:
         compressed = file.read(len(GZIP_START)) == GZIP_START
-    opener = gzip.open if compressed else open
-    with opener(path, "rb") as file:
+    with gzip.open(path) if compressed else path.open("rb") as file:
         stream = _SmallReads(path, file)
-        with tarfile.open(fileobj=stream, mode="r:") as archive:
+        with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r:") as archive:
             for info in archive:
                 plain = info.isreg() and not info.issparse()
                 if not (plain or info.isdir()):
                     raise _refused(path, info.name, "is a link, a device or a sparse file")
-                yield _Member(info.name, info.isdir(), info.size, lambda info=info: archive.extractfile(info))
+                yield _Member(
+                    info.name,
+                    info.isdir(),
+                    info.size,
+                    lambda info=info: cast(IO[bytes], archive.extractfile(info)),
+                )
             stream.require_end_mark()
 
 
 class _SmallReads:
     """A file for tarfile, which would read a whole header into memory, however large it claims to be."""
 
-    def __init__(self, path: Path, file: BinaryIO):
+    def __init__(self, path: Path, file: BufferedIOBase):
         self._path = path
         self._file = file
         self._last = b""
@@ -126,7 +131,7 @@ class _SmallReads:
         return self._last
 
     def require_end_mark(self) -> None:
-        """A block of zeros ends a tar file; tarfile also stops, silently, where a file is cut off or damaged.
+        """A block of zeros ends a tar file; tarfile also stops, silently, where one is truncated or damaged.
 
         What follows is only read so that gzip compares its checksum.
         """
@@ -216,12 +221,14 @@ def _find(path: Path, folder: Path, member: str) -> Path:
     if len(found) == 1:
         return folder / found[0]
     problem = f"has {len(found)} members that match" if found else "has no member"
-    raise ConversionError(f"{path} {problem} {member!r}; there is {some(found or names) or 'nothing'}.")
+    raise ConversionError(
+        f"{path} {problem} {member!r}; there is {abbreviated(found or names) or 'nothing'}."
+    )
 
 
 def _damaged(path: Path, reason: object) -> ConversionError:
     text = (str(reason).splitlines() or [type(reason).__name__])[0].rstrip(".")
-    return _error(path, f"{text}; it may be cut off or damaged, fetch it again")
+    return _error(path, f"{text}; it may be truncated or damaged, download it again")
 
 
 def _refused(path: Path, name: str, reason: str) -> ConversionError:

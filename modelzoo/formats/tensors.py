@@ -1,23 +1,28 @@
-"""What the readers share: the mapping that they return, arrays stored as they are, and folders."""
+"""What the formats share: the mapping that reading returns, arrays stored as they are, and folders."""
 
 from __future__ import annotations
 
 import difflib
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 
-from modelzoo.errors import SHOWN, ConversionError, some
+from modelzoo.errors import SHOWN, ConversionError, abbreviated
 
 BFLOAT16 = "bfloat16"  # the upper halves of float32 values
 MAX_DIMENSIONS = 32  # NumPy 1's limit; a network has at most 5
 MAX_TENSORS = 100_000  # PNASNet's checkpoint with its moving averages has fewer than 5,000
+MAX_NAME_BYTES = 4096  # of one tensor, in UTF-8
+DTYPES = frozenset(  # little-endian, what every format with names can hold
+    np.dtype(type)
+    for type in ("?", "i1", "u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8")
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Tensors(Mapping[str, TensorInfo]):
     def __len__(self) -> int:
         return len(self._infos)
 
-    def __enter__(self) -> Tensors:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -109,22 +114,45 @@ class StoredTensors(Tensors):
         stored = self._stored[name]
         raw = stored.raw(self._file)
         if len(raw) != math.prod(stored.shape):
-            raise ConversionError(f"{self.path} became shorter while it was read; fetch it again.")
+            raise ConversionError(f"{self.path} became shorter while it was read; download it again.")
         return stored.array(raw)
 
     def close(self) -> None:
         self._file.close()
 
 
+def as_stored(name: str, array: np.ndarray, kind: str, dtypes: Collection[np.dtype] = DTYPES) -> np.ndarray:
+    """The array in C order and little-endian; ConversionError if this kind of file cannot hold its dtype."""
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in dtypes:
+        raise ConversionError(
+            f"{name!r} cannot be written into {kind}: "
+            f"expected {' or '.join(sorted(known.name for known in dtypes))}, got {array.dtype}."
+        )
+    return np.asarray(array, dtype, order="C")
+
+
+def require_storable_names(names: Collection[str], kind: str) -> None:
+    """Raises ConversionError for a name, or for more of them, than would be read back."""
+    if len(names) > MAX_TENSORS:
+        raise ConversionError(f"Expected at most {MAX_TENSORS} tensors for {kind}, got {len(names)}.")
+    for name in names:
+        length = len(name.encode("utf-8", errors="replace"))
+        if not 0 < length <= MAX_NAME_BYTES or name.encode("utf-8", errors="ignore").decode() != name:
+            raise ConversionError(
+                f"Expected names of 1 to {MAX_NAME_BYTES} bytes in UTF-8 for {kind}, got {name[:50]!r}."
+            )
+
+
 @contextmanager
-def as_conversion_error(what: str) -> Iterator[None]:
+def as_conversion_error(what: str) -> Generator[None]:
     try:
         yield
     except (ConversionError, MemoryError):
         raise
     except Exception as error:  # those who read damaged files raise ValueError, OSError and others
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
-        raise ConversionError(f"{what}: {reason}; the file may be damaged, fetch it again.") from error
+        raise ConversionError(f"{what}: {reason}; the file may be damaged, download it again.") from error
 
 
 def only_file(folder: Path, kind: str, find: Callable[[Path], list[Path]]) -> Path:
@@ -134,7 +162,7 @@ def only_file(folder: Path, kind: str, find: Callable[[Path], list[Path]]) -> Pa
         return found[0]
     if not found:
         raise ConversionError(f"There is no {kind} in {folder} or in a folder directly below it.")
-    names = some([str(path.relative_to(folder)) for path in found])
+    names = abbreviated([str(path.relative_to(folder)) for path in found])
     raise ConversionError(f"There is more than one {kind} in {folder}: {names}; give the path of one.")
 
 

@@ -1,4 +1,4 @@
-"""The files that the readers' tests share."""
+"""The files that the formats' tests share."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
-from tests.readers.files import VARIABLES
+from modelzoo.formats import write_safetensors
+from tests.formats.files import VARIABLES
 
 
 @pytest.fixture
@@ -45,5 +45,4 @@ def checkpoints(tensorflow, tmp_path_factory) -> Path:
 @pytest.fixture
 def safetensors(tmp_path):
     arrays = {"a": np.float32([[1, 2, 3]]), "h": np.float16([4]), "count": np.array(5)}
-    save_file(arrays, tmp_path / "net.safetensors")
-    return tmp_path / "net.safetensors"
+    return write_safetensors(tmp_path / "net.safetensors", arrays)[0]

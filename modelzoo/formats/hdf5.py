@@ -1,4 +1,4 @@
-"""HDF5 files from strangers: only what lies in the file itself is read, and never more than the file's size.
+"""Limits for untrusted HDF5 files: only what lies in the file is read, and never more than the file's size.
 
 HDF5 can link to other files, keep values there, unpack a few bytes into terabytes and load code to do so.
 Nothing of that is followed: a dataset is accepted if its values lie in the file one after the other, as many
@@ -11,9 +11,10 @@ import math
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -22,18 +23,19 @@ from modelzoo.errors import ModelZooError
 
 MAX_NAME_BYTES = 4096
 MAX_NAMES_BYTES = 2**24  # of one list; an attribute as HDF5 usually keeps it has at most 64 KiB
-MAX_TEXTS_BYTES = 2**29  # of a list whose texts have lengths of their own: as many times the longest one
-NUMBERS = "fiub"  # NumPy's kinds: floating-point, signed, unsigned, boolean
-# A global heap (HDF5 File Format Specification, III.E) holds the texts that have a length of their own.
+MAX_STRINGS_BYTES = 2**29  # of a list whose strings have lengths of their own: as many times the longest one
+NUMERIC = "fiub"  # NumPy's kinds: floating-point, signed, unsigned, boolean
+# A global heap (HDF5 File Format Specification, III.E) holds the strings that have a length of their own.
 HEAP_START = b"GCOL\x01"
 HEAP_HEADER, HEAP_OBJECT = struct.Struct("<5s3xQ"), struct.Struct("<HHIQ")
 HEAP_FREE = 0  # the index of the object that is the free space; its size counts its header
 MAX_HEAP_OBJECTS = 2**16  # of one file; Keras' have four
+Kind = TypeVar("Kind", h5py.Group, h5py.Dataset)
 ELSEWHERE = "the values of {!r} do not lie in the file one after the other, as many as its shape says"
 
 
 @contextmanager
-def refused_as(error: type[ModelZooError], what: str) -> Iterator[None]:
+def refused_as(error: type[ModelZooError], what: str) -> Generator[None]:
     """What h5py and this module raise becomes one sentence: `what` and the reason."""
     try:
         yield
@@ -44,9 +46,9 @@ def refused_as(error: type[ModelZooError], what: str) -> Iterator[None]:
         raise error(f"{what}: {reason}.") from cause
 
 
-def member(group: h5py.Group, name: str, kind: type[h5py.Group] | type[h5py.Dataset]):
+def member(group: h5py.Group, name: str, kind: type[Kind]) -> Kind:
     """What lies at `name` inside the file: no link may lead elsewhere, into another file least of all."""
-    found = group
+    found: Any = group
     for part in name.strip("/").split("/"):
         link = found.get(part, getlink=True) if isinstance(found, h5py.Group) else None
         if link is None:
@@ -56,60 +58,65 @@ def member(group: h5py.Group, name: str, kind: type[h5py.Group] | type[h5py.Data
         found = found[part]
     if not isinstance(found, kind):
         raise ValueError(f"{name!r} is not a {kind.__name__.lower()}")
-    if kind is h5py.Dataset:
+    if isinstance(found, h5py.Dataset):
         _require_plain(name, found)
     return found
 
 
-def has(group, name: str) -> bool:
+def has(group: object, name: str) -> bool:
     """Whether there is a link of this name; h5py's `in` would open the file that it may lead to."""
-    return isinstance(group, h5py.Group) and group.get(name, getlink=True) is not None
+    if not isinstance(group, h5py.Group):
+        return False
+    links: Any = group
+    return links.get(name, getlink=True) is not None
 
 
 def _require_plain(name: str, dataset: h5py.Dataset) -> None:
-    if dataset.dtype.kind not in NUMBERS:
-        raise ValueError(f"{name!r} does not hold numbers")
-    size = math.prod(dataset.shape) * dataset.dtype.itemsize if dataset.shape is not None else None
-    plan = dataset.id.get_create_plist()
+    if dataset.dtype.kind not in NUMERIC:
+        raise ValueError(f"{name!r} is not numeric")
+    shape, place = dataset.shape, dataset.id
+    size = math.prod(shape) * dataset.dtype.itemsize if shape is not None else None
+    plan = place.get_create_plist()
     inside = plan.get_layout() == h5py.h5d.CONTIGUOUS and not plan.get_external_count()
-    if not inside or size != dataset.id.get_storage_size() or not _is_within(dataset, size):
+    if not inside or size is None or size != place.get_storage_size():
+        raise ValueError(ELSEWHERE.format(name))
+    if size and place.get_offset() + size > dataset.file.id.get_filesize():
         raise ValueError(ELSEWHERE.format(name))
 
 
-def _is_within(dataset: h5py.Dataset, size: int) -> bool:
-    return not size or dataset.id.get_offset() + size <= dataset.file.id.get_filesize()
-
-
 def text(item: h5py.Group, attribute: str) -> str:
-    """The text of an attribute; "" if there is none."""
+    """The string in an attribute; "" if there is none."""
     if attribute not in item.attrs:
         return ""
     found = h5py.h5a.open(item.id, attribute.encode())
     kind = h5py.check_string_dtype(found.dtype)
     if found.shape != () or kind is None or (kind.length or 0) > MAX_NAMES_BYTES:
-        raise ValueError(f"the attribute {attribute!r} is not a text")
+        raise ValueError(f"the attribute {attribute!r} is not a string")
     if kind.length is None:
-        _longest_text(item.file)
-    return _decoded(item.attrs[attribute])
+        _longest_string(item.file)
+    value: Any = item.attrs[attribute]
+    return _decoded(value)
 
 
 def names(item: h5py.Group, attribute: str) -> list[str]:
-    """The texts of an attribute."""
+    """The strings in an attribute."""
     found = h5py.h5a.open(item.id, attribute.encode())
-    if found.shape is not None and math.prod(found.shape) == 0:
-        return []  # of any type: Keras writes an empty list as one of numbers
+    shape: tuple[int, ...] | None = found.shape
+    if shape is not None and math.prod(shape) == 0:
+        return []  # of any type: Keras writes an empty list as one of floats
     kind = h5py.check_string_dtype(found.dtype)
-    if kind is None or len(found.shape) != 1:
-        raise ValueError(f"the attribute {attribute!r} is not a list of texts")
+    if kind is None or shape is None or len(shape) != 1:
+        raise ValueError(f"the attribute {attribute!r} is not a list of strings")
     length, longest, most = kind.length, MAX_NAME_BYTES, MAX_NAMES_BYTES
-    if length is None:  # each may stand for the longest text in the file, such as the model's configuration
-        length, longest, most = _longest_text(item.file), math.inf, MAX_TEXTS_BYTES
-    if length > longest or found.shape[0] * length > most:
-        raise ValueError(f"the attribute {attribute!r} claims {found.shape[0]} texts of {length} bytes")
-    return [_decoded(name) for name in item.attrs[attribute]]
+    if length is None:  # each may stand for the longest string in the file, such as the model's configuration
+        length, longest, most = _longest_string(item.file), math.inf, MAX_STRINGS_BYTES
+    if length > longest or shape[0] * length > most:
+        raise ValueError(f"the attribute {attribute!r} claims {shape[0]} strings of {length} bytes")
+    value: Any = item.attrs[attribute]
+    return [_decoded(name) for name in value]
 
 
-def _longest_text(file: h5py.File) -> int:
+def _longest_string(file: h5py.File) -> int:
     """The bytes of the largest object in the global heaps, which are sound."""
     if file.id.get_create_plist().get_sizes() != (8, 8):
         raise ValueError("its addresses and sizes do not have 8 bytes")
@@ -119,7 +126,7 @@ def _longest_text(file: h5py.File) -> int:
 
 @lru_cache(maxsize=16)
 def _longest_in(path: str, _size: int, _changed: int) -> int:
-    """HDF5 1.14 never comes back from a heap that has an object of no size: they are gone through first."""
+    """HDF5 1.14 hangs at a heap that has an object of no size: they are checked first."""
     longest = objects = 0
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         heap = data.find(HEAP_START)

@@ -1,0 +1,36 @@
+"""File formats of weights: one module each, which reads and writes {name: array} and knows no model."""
+
+from modelzoo.formats.darknet import is_darknet_weights, read_darknet_weights, write_darknet_weights
+from modelzoo.formats.format import FORMATS, Format
+from modelzoo.formats.keras_h5 import KerasTensors, is_keras_h5, read_keras_h5, write_keras_h5
+from modelzoo.formats.mxnet_params import is_mxnet_params, read_mxnet_params, write_mxnet_params
+from modelzoo.formats.safetensors import is_safetensors, read_safetensors, write_safetensors
+from modelzoo.formats.tensorflow_checkpoint import (
+    is_tensorflow_checkpoint,
+    read_tensorflow_checkpoint,
+    write_tensorflow_checkpoint,
+)
+from modelzoo.formats.tensors import TensorInfo, Tensors
+
+__all__ = [
+    "FORMATS",
+    "Format",
+    "KerasTensors",
+    "TensorInfo",
+    "Tensors",
+    "is_darknet_weights",
+    "is_keras_h5",
+    "is_mxnet_params",
+    "is_safetensors",
+    "is_tensorflow_checkpoint",
+    "read_darknet_weights",
+    "read_keras_h5",
+    "read_mxnet_params",
+    "read_safetensors",
+    "read_tensorflow_checkpoint",
+    "write_darknet_weights",
+    "write_keras_h5",
+    "write_mxnet_params",
+    "write_safetensors",
+    "write_tensorflow_checkpoint",
+]

@@ -1,0 +1,180 @@
+"""Keras 1 and 2's .h5 files: a group for each layer, a dataset for each weight, names in attributes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from modelzoo.errors import ConversionError, abbreviated
+from modelzoo.files import atomic_write
+from modelzoo.formats import hdf5
+from modelzoo.formats.tensors import (
+    MAX_TENSORS,
+    TensorInfo,
+    Tensors,
+    as_stored,
+    files_in,
+    first_bytes,
+    only_file,
+    require_storable_names,
+    visible_in,
+)
+
+KIND = "a Keras 1 or 2 .h5 file"
+# Keras reads a file without these as one of Keras 1 and rearranges its kernels.
+KERAS_LAYOUT = {"keras_version": "2.0.0", "backend": "tensorflow"}
+MAX_ATTRIBUTE_BYTES = 64_512  # HDF5's own limit is 64 KiB with what belongs to it; Keras has this number
+HDF5_START = b"\x89HDF\r\n\x1a\n"
+ENDINGS = (".h5", ".hdf5")
+MODEL_WEIGHTS = "model_weights"  # the group of the weights in a file that holds a whole model
+TENSORFLOW_SUFFIX = re.compile(r":\d+$")
+
+
+def read_keras_h5(path: Path) -> KerasTensors:
+    """The weights in a Keras 1 or 2 .h5 file, of weights alone or of a whole model, as "layer/weight".
+
+    The layer is the file's own name, which may hold slashes; the weight is the last part of its name,
+    without TensorFlow's ":0". A layer that is a model itself has its weights under its own layers' names.
+    `path` is the file, or a folder with exactly one there or one level below.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = only_file(path, "Keras .h5 file", _h5_in)
+    try:
+        file = h5py.File(path, "r")
+    except Exception as error:  # on damaged files not only OSError
+        raise ConversionError(f"{path} is not an HDF5 file that can be read; download it again.") from error
+    try:
+        return KerasTensors(path, file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _h5_in(folder: Path) -> list[Path]:
+    return [file for file in visible_in(folder) if file.suffix in ENDINGS and file.is_file()]
+
+
+class KerasTensors(Tensors):
+    """Also says which backend wrote the file, if the file says so: Theano's kernels are flipped."""
+
+    def __init__(self, path: Path, file: h5py.File):
+        self._file = file
+        self._what = f"{path} cannot be read as {KIND}"
+        with hdf5.refused_as(ConversionError, self._what):
+            self._datasets = _datasets(file)
+            self.backend = hdf5.text(_root(file), "backend")
+            infos = {
+                name: TensorInfo(dataset.shape, dataset.dtype) for name, dataset in self._datasets.items()
+            }
+        super().__init__(path, infos)
+
+    def _read(self, name: str) -> np.ndarray:
+        if not self._file:
+            raise ConversionError(f"{self.path} is closed; read its tensors inside the `with` statement.")
+        with hdf5.refused_as(ConversionError, f"{self._what}: the values of {name!r}"):
+            return hdf5.values(self._datasets[name])
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    root = _root(file)
+    datasets: dict[str, h5py.Dataset] = {}
+    for layer in _names(root, "layer_names"):
+        group = hdf5.member(root, layer, h5py.Group)
+        weights = list(_names(group, "weight_names"))
+        for name, weight in zip(_weight_names(layer, weights), weights, strict=True):
+            if name in datasets:
+                raise ValueError(f"it holds two weights named {name}")
+            datasets[name] = hdf5.member(group, weight, h5py.Dataset)
+            if len(datasets) > MAX_TENSORS:
+                raise ValueError(f"it has more than {MAX_TENSORS} weights")
+    return datasets
+
+
+def _root(file: h5py.File) -> h5py.Group:
+    return hdf5.member(file, MODEL_WEIGHTS, h5py.Group) if hdf5.has(file, MODEL_WEIGHTS) else file
+
+
+def _names(group: h5py.Group, attribute: str) -> Iterator[str]:
+    """A list of names; Keras splits one that is too long for an attribute into numbered ones."""
+    if attribute in group.attrs:
+        yield from hdf5.names(group, attribute)
+        return
+    part = 0
+    while f"{attribute}{part}" in group.attrs:
+        yield from hdf5.names(group, f"{attribute}{part}")
+        part += 1
+    if not part:
+        raise ValueError(
+            f"{group.name} has no attribute {attribute!r}; Keras 3's own files have another layout"
+        )
+
+
+def _weight_names(layer: str, weights: list[str]) -> list[str]:
+    """ "layer/weight" for each weight of a group; see read_keras_h5."""
+    paths = [TENSORFLOW_SUFFIX.sub("", weight) for weight in weights]
+    last = [path.rpartition("/")[2] for path in paths]
+    return paths if len(set(last)) < len(last) else [f"{layer}/{name}" for name in last]
+
+
+def write_keras_h5(path: Path, arrays: Mapping[str, np.ndarray]) -> list[Path]:
+    """Writes the arrays, named "layer/weight", in their order; returns the file.
+
+    Every Keras since 2.0 reads it with `load_weights(path, by_name=True)`. Raises ConversionError for a name
+    that would be read back as another, or for a dtype that such a file cannot have.
+    """
+    path = Path(path)
+    require_storable_names(arrays, KIND)
+    stored = ((name, as_stored(name, array, KIND)) for name, array in arrays.items())
+    with (
+        atomic_write(path) as temporary,
+        hdf5.refused_as(ConversionError, f"{path} cannot be written as {KIND}"),
+    ):
+        with h5py.File(temporary, "w") as file:
+            fill_layers(file, stored)
+        with h5py.File(temporary) as file:
+            found = _datasets(file)
+        if changed := sorted(arrays.keys() - found.keys()):
+            raise ValueError(f"expected names layer/weight, got {abbreviated(changed)}")
+    return [path]
+
+
+def fill_layers(file: h5py.File, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
+    """Writes a dataset for each array, one at a time, and the attributes by which Keras finds them."""
+    layers: dict[str, list[str]] = {}
+    for path, array in arrays:
+        layer, _, weight = path.rpartition("/")
+        if not layer:
+            raise ValueError(f"expected names layer/weight, got {path!r}")
+        file.create_dataset(path, data=array, track_times=False)
+        layers.setdefault(layer, []).append(weight)
+    for attribute, value in KERAS_LAYOUT.items():
+        file.attrs[attribute] = np.bytes_(value)
+    _set_names(file, "layer_names", list(layers))
+    for layer, weights in layers.items():
+        _set_names(file.require_group(layer), "weight_names", weights)
+
+
+def _set_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
+    """A list of names, of equal lengths in HDF5; what is too long for one attribute becomes numbered ones."""
+    encoded = np.array([name.encode() for name in names], "S")
+    if encoded.nbytes <= MAX_ATTRIBUTE_BYTES:
+        group.attrs[attribute] = encoded
+        return
+    count = MAX_ATTRIBUTE_BYTES // encoded.itemsize
+    for part, start in enumerate(range(0, len(encoded), count)):
+        group.attrs[f"{attribute}{part}"] = encoded[start : start + count]
+
+
+def is_keras_h5(path: Path) -> bool:
+    """Whether the file starts as HDF5 does, or one lies in the folder or one level below."""
+    if path.is_dir():
+        return bool(files_in(path, _h5_in))
+    return first_bytes(path, len(HDF5_START)) == HDF5_START
