@@ -12,12 +12,13 @@ import pytest
 import modelzoo
 from modelzoo import architectures, conversion, weights
 from tests.conftest import ROOT
+from tests.test_conversion import assert_round_trip
 
 LOADED = (
     6_000_000  # parameters; larger networks are built once, at the other size, and share that for all forms
 )
 STRIDES = {f"C{n}": 2**n for n in range(1, 6)}
-OTHER_SIZE = 256  # height and width of pictures that are not the entry's
+OTHER_SIZE = 256  # height and width of images that are not the entry's
 
 
 def of_each_graph() -> list[modelzoo.registry.Entry]:
@@ -52,10 +53,10 @@ def check(entry, model: keras.Model, backbone: keras.Model, maps: dict) -> None:
     assert [layer.name for layer in model.layers if layer.weights] == names.read_text().split()
     everything, without_top = weights.shapes(model), weights.shapes(backbone)
     assert without_top.items() <= everything.items()
-    assert weights.top(everything) == [path for path in everything if path not in without_top]
-    for source in (source for other in SHARING[entry.key] for source in other.sources):
-        name_of = conversion.family_of(source).naming(entry.graph.variant)
-        assert len({name_of(path) for path in everything}) == len(everything), source.converter
+    top, _ = architectures.top_weights(entry.graph, everything)
+    assert top == tuple(path for path in everything if path not in without_top)
+    for name in sorted({source.converter for other in SHARING[entry.key] for source in other.sources}):
+        assert_round_trip(conversion.CONVERTERS[name], entry.graph.variant, everything)
     assert list(maps) == ["C2", "C3", "C4", "C5"][: len(maps)]
     for name, (_, height, width, _) in ((name, x.shape) for name, x in maps.items()):
         # Windows that end at the edge lose some pixels there.
@@ -80,7 +81,7 @@ def test_a_large_network_builds_in_every_form(entry):
         entry.graph.variant,
         input_shape=(OTHER_SIZE, OTHER_SIZE, 3),
         classes=entry.graph.classes,
-        initialise=False,
+        initialize=False,
     )
     backbone = keras.Model(network.images, network.maps[max(network.maps)])
     check(entry, network.model(), backbone, network.feature_model(True).output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelzoo.conversion.slim import nasnet
+from modelzoo.conversion import slim_nasnet as nasnet
 
 # Of a checkpoint that research/slim wrote while it trained nasnet_mobile.
 BESIDE = [

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import doctest
 import tarfile
-from importlib import import_module
 
 import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import conversion, parity, registry, synthetic, weights
-from modelzoo.conversion.slim import mobilenet
+from modelzoo import conversion, registry, weights
+from modelzoo.architectures import synthetic
+from modelzoo.conversion import slim_mobilenet as mobilenet
 from modelzoo.errors import ConversionError
-from tests.conftest import ROOT
+from modelzoo.formats import write_tensorflow_checkpoint
+from modelzoo.verification import comparison, originals
+from tests.test_conversion import upstream_arrays
 
-FOLDER = ROOT / "modelzoo" / "conversion" / "slim"
-FAMILIES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 MODEL = "mobilenet_v1_0.25_128.slim"  # the smallest
 STEM = "MobilenetV1/Conv2d_0/weights"
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_the_examples_of_the_name_maps_hold(name):
-    result = doctest.testmod(import_module(f"modelzoo.conversion.slim.{name}"))
-    assert result.attempted > 0
-    assert result.failed == 0
+CANDIDATES = registry.current().entries.values()
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +28,13 @@ def entry():
 
 @pytest.fixture(scope="module")
 def plain(entry):
-    """The synthetic weights under the upstream's names and in its layout."""
-    name_of = mobilenet.naming(entry.graph.variant)
-    return {
-        name_of(path): mobilenet.to_upstream(path, synthetic.array(path, shape))
-        for path, shape in conversion.weight_shapes(entry).items()
-    }
+    return upstream_arrays(entry)
 
 
 @pytest.fixture(scope="module")
 def trained(plain):
     """What training leaves: averages (here the synthetic weights), the last values, slots and a step."""
-    arrays = {"global_step": np.int64(7)}
+    arrays = {"global_step": np.array(7)}
     for name, array in plain.items():
         arrays[name + mobilenet.AVERAGE] = array
         arrays[name] = array + 1
@@ -68,37 +56,30 @@ def converted(entry, checkpoint, tmp_path_factory):
 
 
 def save(prefix, arrays):
-    import tensorflow as tf
-
-    names = list(arrays)
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix),
-        tensor_names=names,
-        shape_and_slices=[""] * len(names),
-        tensors=list(arrays.values()),
-    )
+    write_tensorflow_checkpoint(prefix, arrays)
     return prefix
 
 
 def different(path, offset=lambda name: 0) -> list[str]:
     """The weights of the file that are not the synthetic ones, plus an offset."""
+    expected = synthetic.values_of(registry.info(MODEL).graph)
     return [
         name
         for name, array in weights.read(path)
-        if not np.array_equal(array, synthetic.array(name, array.shape) + np.float32(offset(name)))
+        if not np.array_equal(array, expected(name, array.shape) + np.float32(offset(name)))
     ]
 
 
 def test_a_checkpoint_converts_to_its_averages(converted, plain):
     assert different(converted) == []
-    assert weights.receipt(converted)["tensors"] == len(plain) == 137
+    assert weights.provenance(converted)["tensors"] == len(plain) == 137
 
 
 def test_the_converted_file_gives_the_original_programs_numbers(entry, converted):
-    figures = parity.compare(entry, parity.original(entry), weights=converted)
+    figures = comparison.compare(entry, originals.outputs(entry), weights=converted)
     assert figures["argmax_equal"]
     assert figures["logits_std"] > 0.1
-    assert parity.worst(figures) <= parity.LIMIT
+    assert comparison.worst(figures) <= comparison.limit(entry)
 
 
 @pytest.mark.parametrize("top", [True, False])
@@ -134,11 +115,11 @@ def test_where_only_trained_weights_are_averaged_the_statistics_are_the_plain_on
     [
         (
             lambda arrays: {n: a for n, a in arrays.items() if n != STEM + mobilenet.AVERAGE},
-            "136 of 137 found; missing upstream: MobilenetV1/Conv2d_0/weights/ExponentialMovingAverage",
+            "expected 137 tensors, found 136; missing: MobilenetV1/Conv2d_0/weights/ExponentialMovingAverage",
         ),
         (
             lambda arrays: arrays | {"MobilenetV1/Conv2d_14_pointwise/weights": arrays[STEM]},
-            "137 of 137 found; not used: MobilenetV1/Conv2d_14_pointwise/weights",
+            "expected 137 tensors, found 137; unexpected: MobilenetV1/Conv2d_14_pointwise/weights",
         ),
     ],
     ids=["an average missing", "a layer beyond the network"],
@@ -151,10 +132,17 @@ def test_a_checkpoint_that_does_not_pair_is_refused(entry, trained, change, mess
 def test_the_checkpoint_of_another_width_is_refused(checkpoint, tmp_path):
     wider = registry.info("mobilenet_v1_0.5_160.slim")
     with pytest.raises(ConversionError, match=r"It seems to be the file of mobilenet_v1_0\.25_128\.slim"):
-        conversion.convert(wider, checkpoint, tmp_path / "out.h5")
+        conversion.convert(wider, checkpoint, tmp_path / "out.h5", candidates=CANDIDATES)
 
 
 def test_the_checkpoint_of_the_other_version_is_refused(checkpoint, tmp_path):
-    message = r"do not pair with the architecture: 0 of 262 found.* It seems to be .*mobilenet_v1_0\.25_128"
+    message = r"architecture: expected 262 tensors, found 0; .* It seems to be .*mobilenet_v1_0\.25_128"
+    other = registry.info("mobilenet_v2_1.0_224.slim")
+    with pytest.raises(ConversionError, match=message):
+        conversion.convert(other, checkpoint, tmp_path / "out.h5", candidates=CANDIDATES)
+
+
+def test_without_candidates_a_file_that_does_not_pair_is_to_be_checked(checkpoint, tmp_path):
+    message = r"Check that it is the file of mobilenet_v2_1\.0_224\.slim, or download it again\.$"
     with pytest.raises(ConversionError, match=message):
         conversion.convert(registry.info("mobilenet_v2_1.0_224.slim"), checkpoint, tmp_path / "out.h5")

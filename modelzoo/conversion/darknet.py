@@ -1,4 +1,4 @@
-"""Where Darknet's .weights files keep our weights: one number after the other, in the order of the cfg.
+"""Where Darknet's .weights files keep our weights: one value after the other, in the order of the cfg.
 
 The files have no names. Ours are the cfg's section, Darknet's number of the layer and its name of the array:
 convolutional_0/scales. Source: pjreddie/darknet, cfg/yolov2.cfg, and load_convolutional_weights in
@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from typing import NamedTuple
-
-import numpy as np
 
 IGNORED = re.compile(r"(?!)")  # these files hold the network and nothing else
 
@@ -53,7 +51,7 @@ YOLOV2 = (
     Convolution("predictions", 30, 1024, 425, 1, norm=False),
 )
 PLANS = {"2": YOLOV2}
-NUMBERS_IN = {  # of the files that Darknet's own cfgs make, counted from the cfgs: how another file is known
+KNOWN_SIZES = {  # of the files that Darknet's own cfgs make, counted from the cfgs: how another file is known
     50_983_561: "yolov2.cfg",
     50_676_061: "yolov2-voc.cfg, whose last convolution has 125 outputs instead of 425",
     11_237_145: "yolov2-tiny.cfg",
@@ -94,7 +92,7 @@ def plan(variant: str) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+def upstream_names(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
     """The function from our path to the upstream name."""
     numbers = {layer.layer: layer.number for layer in PLANS[variant]}
     return lambda path: upstream_name(path, numbers)
@@ -110,13 +108,3 @@ def upstream_name(path: str, numbers: dict[str, int]) -> str:
     """
     layer, _, weight = path.rpartition("/")
     return f"convolutional_{numbers[layer.replace('bn', 'conv')]}/{WEIGHTS[weight]}"
-
-
-def to_ours(path: str, array: np.ndarray) -> np.ndarray:
-    """Darknet's kernels are (output, input, height, width)."""
-    return array.transpose(2, 3, 1, 0) if path.endswith("kernel") else array
-
-
-def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_ours`."""
-    return array.transpose(3, 2, 0, 1) if path.endswith("kernel") else array

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-import numpy as np
+from modelzoo.conversion.matching import parts
 
 IGNORED = re.compile(r"(?!)")  # these files hold the network and nothing else
 
@@ -26,7 +26,7 @@ BLOCK = re.compile(r"stage(\d+)_block(\d+)_(shortcut_)?(conv|bn)(\d*)")
 STEM = re.compile(r"stem_(conv|bn)(\d*)")
 
 
-def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+def upstream_names(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
     """The function from our path to the upstream name, for the kind of names that `upstream` has."""
     if not upstream or any("." in name for name in upstream):
         return lambda path: attribute_name(path, variant)
@@ -96,24 +96,10 @@ def scope_name(path: str, variant: str) -> str:
     return f"layers{stage}_{_counted(kind)}{(block - 1) * convolutions + number - 1}_{suffix}"
 
 
-def to_ours(path: str, array: np.ndarray) -> np.ndarray:
-    """MXNet's (out, in, height, width) and (out, in) as Keras' (height, width, in, out) and (in, out)."""
-    if path.endswith("/kernel"):
-        return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
-    return array
-
-
-def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_ours`."""
-    if path.endswith("/kernel"):
-        return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
-    return array
-
-
 def _counted(kind: str) -> str:
     return {"conv": "conv", "bn": "batchnorm"}[kind]
 
 
 def _block(layer: str) -> tuple[int, int, bool, str, int]:
-    stage, block, shortcut, kind, number = BLOCK.fullmatch(layer).groups()
+    stage, block, shortcut, kind, number = parts(BLOCK, layer)
     return int(stage), int(block), shortcut is not None, kind, int(number or 0)

@@ -1,7 +1,7 @@
 """Where keras.applications' .h5 files keep our weights: under the layer names of the Keras that wrote them.
 
 Our layer names are Keras 3's. The official files are older, from Keras 1 to TensorFlow 2.9, and Keras loads
-them by order alone. Here every name of a file is translated into ours, by the rules that its time had.
+them by order alone. Here every name of a file is translated into ours, by the rules of its time.
 Two names that mean the same weight are no trouble: pairing leaves the second one over, and says so.
 """
 
@@ -10,13 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 
-import numpy as np
-
-from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD, VGG_GRID
-from modelzoo.conversion.readers import KerasTensors
-from modelzoo.errors import ConversionError
-
-# EfficientNet's normalisation, which our network has as constants, and the norm that Keras puts at the end
+# EfficientNet's normalization, which our network has as constants, and the norm that Keras puts at the end
 # of a ConvNeXt without its head.
 IGNORED = re.compile(r"normalization(_\d+)?/(mean|variance|count)|layer_normalization(_\d+)?/(gamma|beta)")
 
@@ -33,50 +27,24 @@ KERAS_1_KINDS = {"convolution2d": "conv2d", "batchnormalization": "batch_normali
 MOBILENET_V2_CONV = re.compile(r"mobl(\d+)_conv_\1_(\w+)")
 MOBILENET_V2_NORM = re.compile(r"bn(\d+)_conv_\1_bn_(\w+)")
 
-LARGEST_KERNEL = 11  # side, in pixels; larger first sides are channels, in Theano's order
-THEANO_NAME = re.compile(r"th_kernels|th_dim_ordering")
-# A kernel whose last side is this number times alpha, and which no other alpha has.
-ALPHA = {"mobilenet_v2": ("block_16_project/kernel", 320), "mobilenet": ("conv_pw_13/kernel", 1024)}
 
-
-def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+def upstream_names(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
     """The function from our path to the name in `upstream`, or to the path itself if it has none there.
 
-    Raises ConversionError for files that could pair and still be wrong, or that a sentence can name.
-
-    >>> naming("vgg16", ["block1_conv1/block1_conv1_W_1"])("block1_conv1/kernel")
+    >>> upstream_names("vgg16", ["block1_conv1/block1_conv1_W_1"])("block1_conv1/kernel")
     'block1_conv1/block1_conv1_W_1'
-    >>> naming("inception_v3", ["conv2d_1/kernel", "conv2d_2/kernel"])("conv2d/kernel")
+    >>> upstream_names("inception_v3", ["conv2d_1/kernel", "conv2d_2/kernel"])("conv2d/kernel")
     'conv2d_1/kernel'
-    >>> naming("mobilenet_v2_0.35", ["bn0_conv_0_bn_depthwise/gamma"])("expanded_conv_depthwise_BN/gamma")
+    >>> name_of = upstream_names("mobilenet_v2_0.35", ["bn0_conv_0_bn_depthwise/gamma"])
+    >>> name_of("expanded_conv_depthwise_BN/gamma")
     'bn0_conv_0_bn_depthwise/gamma'
-    >>> naming("mobilenet_v3_small_1.0", ["Conv/BatchNorm/gamma"])("conv_bn/gamma")
+    >>> upstream_names("mobilenet_v3_small_1.0", ["Conv/BatchNorm/gamma"])("conv_bn/gamma")
     'Conv/BatchNorm/gamma'
-    >>> naming("mobilenet_0.25", ["conv_dw_1/depthwise_kernel"])("conv_dw_1/kernel")
+    >>> upstream_names("mobilenet_0.25", ["conv_dw_1/depthwise_kernel"])("conv_dw_1/kernel")
     'conv_dw_1/depthwise_kernel'
     """
     names = _translated(variant, upstream)
-    if isinstance(upstream, KerasTensors):
-        _refuse_theano(upstream)
-        _refuse_other_alpha(variant, upstream, names)
-        _refuse_other_normalisation(upstream)
     return lambda path: names.get(path, path)
-
-
-def to_ours(path: str, array: np.ndarray) -> np.ndarray:
-    """VGG's dense layers become convolutions, in the order in which Keras flattens; nothing else changes."""
-    if path == "fc1/kernel":
-        return array.reshape(VGG_GRID, VGG_GRID, -1, array.shape[-1])
-    if path == "fc2/kernel":
-        return array.reshape(1, 1, *array.shape)
-    return array
-
-
-def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_ours`."""
-    if path in ("fc1/kernel", "fc2/kernel"):
-        return array.reshape(-1, array.shape[-1])
-    return array
 
 
 def _translated(variant: str, upstream: Collection[str]) -> dict[str, str]:
@@ -95,9 +63,9 @@ def _translated(variant: str, upstream: Collection[str]) -> dict[str, str]:
 
 def _weight(layer: str, weight: str, separable: bool) -> str:
     """Our word for a weight; Keras 1 puts the layer's name before its own word."""
-    if weight.startswith(f"{layer}_"):
-        word = KERAS_1_WEIGHT.fullmatch(weight.removeprefix(f"{layer}_"))[1]
-        weight = KERAS_1_WEIGHTS.get(word, word)
+    prefix = f"{layer}_"
+    if weight.startswith(prefix) and (match := KERAS_1_WEIGHT.fullmatch(weight.removeprefix(prefix))):
+        weight = KERAS_1_WEIGHTS.get(match[1], match[1])
     if layer.endswith("_layer_scale"):
         return "kernel"  # Keras' layer gives its only weight no name, or "gamma"
     return "kernel" if weight == "depthwise_kernel" and not separable else weight
@@ -174,48 +142,3 @@ def _xception_of_keras_1() -> dict[str, list[str]]:
 
 def _counted(kind: str, count: int) -> list[str]:
     return [kind, *(f"{kind}_{number}" for number in range(1, count))]
-
-
-def _refuse_theano(upstream: KerasTensors) -> None:
-    """Its kernels are transposed and flipped, or only flipped, which nothing but the file's word can tell."""
-    transposed = next(
-        (name for name, info in upstream.items() if len(info.shape) == 4 and info.shape[0] > LARGEST_KERNEL),
-        None,
-    )
-    signs = {
-        f"{transposed} has shape {upstream[transposed].shape}" if transposed else "": transposed,
-        "it says that its backend was Theano": upstream.backend == "theano",
-        "its name says so": THEANO_NAME.search(upstream.path.name),
-    }
-    reason = next((sign for sign, found in signs.items() if found), None)
-    if reason is not None:
-        raise ConversionError(
-            f"{upstream.path} holds Theano's kernels, transposed and flipped ({reason}); "
-            "wanted the file of TensorFlow's, usually named ..._tf_dim_ordering_tf_kernels.h5."
-        )
-
-
-def _refuse_other_alpha(variant: str, upstream: KerasTensors, names: dict[str, str]) -> None:
-    for model, (path, channels) in ALPHA.items():
-        alpha = variant.removeprefix(f"{model}_")
-        if alpha == variant or path not in names:
-            continue
-        found = upstream[names[path]].shape[-1] / channels
-        if abs(found - float(alpha)) > 1 / channels:
-            raise ConversionError(
-                f"{upstream.path} seems to be a {model} of alpha {found:.2f}; alpha {alpha} was wanted."
-            )
-        return
-
-
-def _refuse_other_normalisation(upstream: KerasTensors) -> None:
-    """EfficientNet's files must hold the constants of our graph; see IMAGENET_STD for what they mean."""
-    for kind, wanted in (("mean", IMAGENET_MEAN), ("variance", IMAGENET_STD)):
-        for name in upstream:
-            if re.fullmatch(rf"normalization(_\d+)?/{kind}", name):
-                found = upstream.read(name)
-                if found.shape != (3,) or not np.allclose(found, wanted, rtol=1e-5, atol=0):
-                    raise ConversionError(
-                        f"{upstream.path} normalises pictures by the {kind} {found.tolist()}, "
-                        f"and this network by {list(wanted)}."
-                    )

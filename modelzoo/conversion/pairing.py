@@ -9,7 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 
-from modelzoo.errors import ConversionError, some
+import numpy as np
+
+from modelzoo.errors import ConversionError, abbreviated
+
+
+class PairingError(ConversionError):
+    """A file's tensors are not the network's: they may be another model's, or some are missing."""
 
 
 def pair(
@@ -17,55 +23,68 @@ def pair(
     upstream: Collection[str],
     name_of: Callable[[str], str],
     ignored: re.Pattern[str],
-    head: Collection[str] = (),
-    head_wanted: bool = True,
+    top: Collection[str] = (),
+    include_top: bool = True,
 ) -> dict[str, str]:
     """The upstream name of each of our paths.
 
     `name_of` gives the name; upstream names that match `ignored` whole (a step counter, an
-    optimizer's momentum) may be left over. Of the paths in `head` all may be missing, or none, unless
-    `head_wanted`. Raises ConversionError if two paths share a name, if a name is not there, or if one
-    is left over.
+    optimizer's momentum) may be left over. Of the paths in `top` all may be missing, or none, unless
+    `include_top`. Raises PairingError if a name is missing or one is left over, ConversionError if two
+    paths share a name.
     """
     pairs = {path: name_of(path) for path in ours}
-    claimed: dict[str, str] = {}
-    for path, name in pairs.items():
-        if name in claimed:
-            raise ConversionError(f"The name map is wrong: {claimed[name]} and {path} both claim {name}.")
-        claimed[name] = path
-    missing = sorted(claimed.keys() - set(upstream))
-    unused = sorted(name for name in set(upstream) - claimed.keys() if not ignored.fullmatch(name))
-    if missing and not unused and {claimed[name] for name in missing} == set(head):
-        if not head_wanted:
-            return {path: name for path, name in pairs.items() if path not in head}
+    paths = _by_name(pairs)
+    missing = sorted(paths.keys() - set(upstream))
+    unexpected = sorted(name for name in set(upstream) - paths.keys() if not ignored.fullmatch(name))
+    if missing and not unexpected and {paths[name] for name in missing} == set(top):
+        if not include_top:
+            return {path: name for path, name in pairs.items() if path not in top}
         raise ConversionError(
-            f"All is there but the head ({some(sorted(head))}): a file without top, for include_top=False."
+            f"Only the top is missing ({abbreviated(sorted(top))}): a file without top, "
+            "for include_top=False. Download the one with top."
         )
-    if missing or unused:
-        raise ConversionError(
+    if missing or unexpected:
+        raise PairingError(
             "The tensors do not pair with the architecture: "
-            f"{len(pairs) - len(missing)} of {len(pairs)} found"
-            f"{_listed('; missing upstream: ', missing)}{_listed('; not used: ', unused)}."
+            f"expected {len(pairs)} tensors, found {len(pairs) - len(missing)}"
+            f"{_listed('; missing: ', missing)}{_listed('; unexpected: ', unexpected)}."
         )
     return pairs
 
 
 def check_shapes(
     pairs: Mapping[str, str],
-    wanted: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, tuple[int, ...]],
     given: Mapping[str, tuple[int, ...]],
 ) -> None:
-    """Raises ConversionError at the first of our paths whose upstream tensor has another shape.
+    """Raises PairingError at the first of our paths whose upstream tensor has another shape.
 
-    `wanted` holds shapes by our path, already in the upstream's memory layout; `given` by upstream name.
+    `expected` holds shapes by our path, already in the upstream's memory layout; `given` by upstream name.
     """
     for path, name in pairs.items():
-        if tuple(given[name]) != tuple(wanted[path]):
-            raise ConversionError(
-                f"{name} has shape {tuple(given[name])}; {path} wants {tuple(wanted[path])}: "
-                "is this the file of another model?"
+        if tuple(given[name]) != tuple(expected[path]):
+            raise PairingError(
+                f"Expected shape {tuple(expected[path])} for {path}, got {tuple(given[name])} in {name}."
             )
 
 
+def check_dtypes(pairs: Mapping[str, str], expected: np.dtype, given: Mapping[str, np.dtype]) -> None:
+    """Raises PairingError at the first tensor of another dtype; `given` holds them by upstream name."""
+    for path, name in pairs.items():
+        if given[name] != expected:
+            raise PairingError(f"Expected {expected} for {path}, got {given[name]} in {name}.")
+
+
+def _by_name(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Our path of each upstream name."""
+    paths: dict[str, str] = {}
+    for path, name in pairs.items():
+        if name in paths:
+            raise ConversionError(f"The name map is wrong: {paths[name]} and {path} both claim {name}.")
+        paths[name] = path
+    return paths
+
+
 def _listed(label: str, names: list[str]) -> str:
-    return label + some(names) if names else ""
+    return label + abbreviated(names) if names else ""

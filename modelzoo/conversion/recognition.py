@@ -1,20 +1,24 @@
-"""A file of unknown origin -> the registry entries whose weights it can be."""
+"""A file of unknown origin -> those of some entries whose weights it can be."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from modelzoo.conversion import archives, family_of, open_tensors, pair_tensors, readers, weight_shapes
+from modelzoo.conversion.converter import Converter
+from modelzoo.conversion.converters import CONVERTERS
+from modelzoo.conversion.reading import open_tensors
+from modelzoo.conversion.shapes import weight_shapes
 from modelzoo.errors import ConversionError
 from modelzoo.files import digests
+from modelzoo.formats import Tensors, archives
 from modelzoo.registry import Entry
 
 
-def by_checksum(path: Path, entries: Sequence[Entry]) -> list[Entry]:
+def by_checksum(path: Path, entries: Iterable[Entry]) -> list[Entry]:
     """Those for which the upstream published a checksum of this file, or of a member of this archive."""
     published: dict[tuple[str, str], dict[str, Entry]] = {}
     for entry in entries:
@@ -30,29 +34,32 @@ def by_checksum(path: Path, entries: Sequence[Entry]) -> list[Entry]:
     return list(found.values())
 
 
-def by_tensors(path: Path, entries: Sequence[Entry]) -> list[Entry]:
+def by_tensors(path: Path, entries: Iterable[Entry]) -> list[Entry]:
     """Those with whose architecture the file's tensors pair by name and shape, each exactly once."""
-    groups = defaultdict(list)
+    groups: dict[tuple[str, str | None], list[tuple[Entry, Converter]]] = defaultdict(list)
     for entry in entries:
         for source in entry.sources:
-            family = family_of(source)
-            alone = entry.key if hasattr(family, "plan") else None  # a format without names is read by a plan
-            groups[source.format, alone].append((entry, source, family))
+            if converter := CONVERTERS.get(source.converter):  # a registry of somebody's own may have others
+                alone = entry.key if converter.plan else None  # a format without names is read by a plan
+                groups[source.format, alone].append((entry, converter))
     with archives.unpacked(path) as unpacked:
-        for group in groups.values():
-            with suppress(ConversionError), open_tensors(*group[0], unpacked) as tensors:
-                found = [entry for entry, _, family in group if _fits(entry, family, tensors)]
-                if found:
+        for (format, _), group in groups.items():
+            entry, converter = group[0]
+            with (
+                suppress(ConversionError),
+                open_tensors(converter, format, entry.graph.variant, unpacked) as tensors,
+            ):
+                if found := [entry for entry, converter in group if _fits(entry, converter, tensors)]:
                     return found
     return []
 
 
-def _fits(entry: Entry, family, tensors: readers.Tensors) -> bool:
+def _fits(entry: Entry, converter: Converter, tensors: Tensors) -> bool:
     """Parameters are counted first: to pair them the network must be built, which takes up to a second."""
-    counted = (info.shape for name, info in tensors.items() if not family.IGNORED.fullmatch(name))
+    counted = (info.shape for name, info in tensors.items() if not converter.ignored.fullmatch(name))
     if sum(math.prod(shape) for shape in counted) != entry.parameters:
         return False
     try:
-        return bool(pair_tensors(entry, family, weight_shapes(entry), tensors, head=True))
+        return bool(converter.pair(entry.graph.variant, weight_shapes(entry), tensors))
     except ConversionError:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-import numpy as np
+from modelzoo.conversion.matching import parts
 
 IGNORED = re.compile(r"global_step|.*/Momentum|.*/ExponentialMovingAverage")
 
@@ -22,7 +22,7 @@ LAYERS = {  # within a block; "b1" is the shortcut, "b2" the residual branch
 BLOCK = re.compile(r"stage(\d+)_block(\d+)_(\w+)")
 
 
-def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+def upstream_names(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
     """The function from our path to the upstream name, the same for all variants."""
     return upstream_name
 
@@ -48,16 +48,6 @@ def upstream_name(path: str) -> str:
         return f"init/init_conv/conv2d/{weight}"
     if layer == "final_bn":
         return f"global_pool/bn/batch_normalization/{weight}"
-    stage, block, part = BLOCK.fullmatch(layer).groups()
+    stage, block, part = parts(BLOCK, layer)
     kind = "conv2d" if "conv" in part else "batch_normalization"
     return f"stages_{int(stage) - 1}_block_{int(block) - 1}/{LAYERS[part]}/{kind}/{weight}"
-
-
-def to_ours(path: str, array: np.ndarray) -> np.ndarray:
-    """TensorFlow's layouts are Keras'."""
-    return array
-
-
-def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_ours`."""
-    return array

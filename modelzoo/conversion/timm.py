@@ -15,11 +15,8 @@ IGNORED = re.compile(r".*\.num_batches_tracked")  # PyTorch counts the batches t
 
 WEIGHTS = {"gamma": "weight", "beta": "bias"}
 
-to_ours = gluoncv.to_ours
-to_upstream = gluoncv.to_upstream
 
-
-def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+def upstream_names(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
     """The function from our path to timm's name."""
     return lambda path: timm_name(path, variant)
 

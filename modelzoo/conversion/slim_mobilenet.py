@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-import numpy as np
+from modelzoo.conversion.matching import parts
 
 # Training may keep a moving average of every variable beside it. Where a file has these copies, they
 # are taken, as eval_image_classifier.py does with --moving_average_decay and mobilenet_example.ipynb,
-# which says that they give 1.5 to 2 % higher accuracy; the published training recipe of v2 keeps them.
+# which says that they give 1.5 to 2 % higher accuracy; the published training of v2 keeps them.
 # The notebook takes plain batch statistics, the evaluation averaged ones, and so do we if they are there:
 # mobilenet_v1_1.0_224.ckpt has 67,903,136 bytes, which is four copies of the trained weights, two of the
 # statistics, and 16 bytes. No published file could be opened: what it holds is inferred from that size.
@@ -31,14 +31,14 @@ VARIABLE = (
 IGNORED = re.compile(rf"{VARIABLE}(/(RMSProp(_1)?|Momentum))?|(?!MobilenetV[12]/).*")
 
 
-def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+def upstream_names(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
     """The function from our path to the upstream name in a file that holds the names `upstream`.
 
     Either all trained weights are averages or none, and so are the batch statistics.
 
-    >>> naming("v1_1.0")("stem_conv/kernel")
+    >>> upstream_names("v1_1.0")("stem_conv/kernel")
     'MobilenetV1/Conv2d_0/weights'
-    >>> name_of = naming("v1_1.0", ["MobilenetV1/Conv2d_0/weights/ExponentialMovingAverage"])
+    >>> name_of = upstream_names("v1_1.0", ["MobilenetV1/Conv2d_0/weights/ExponentialMovingAverage"])
     >>> name_of("block1_depthwise_bn/gamma")
     'MobilenetV1/Conv2d_1_depthwise/BatchNorm/gamma/ExponentialMovingAverage'
     >>> name_of("block1_depthwise_bn/moving_mean")
@@ -88,7 +88,7 @@ def _scope(layer: str, version: str) -> str:
         return {"v1": "Conv2d_0", "v2": "Conv"}[version]
     if layer in ("final_conv", "final_bn"):
         return "Conv_1"
-    number, part, _ = BLOCK.fullmatch(layer).groups()
+    number, part, _ = parts(BLOCK, layer)
     if version == "v1":
         return f"Conv2d_{number}_{part}"
     return f"expanded_conv{'' if number == '1' else f'_{int(number) - 1}'}/{part}"
@@ -96,16 +96,3 @@ def _scope(layer: str, version: str) -> str:
 
 def _is_statistic(name: str) -> bool:
     return "/BatchNorm/moving_" in name
-
-
-def to_ours(path: str, array: np.ndarray) -> np.ndarray:
-    """A 1x1 convolution on pooled maps becomes the dense layer; all else is Keras' layout.
-
-    The kernel of a depthwise convolution is (height, width, channels, 1) on both sides.
-    """
-    return array[0, 0] if path == "logits/kernel" else array
-
-
-def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_ours`."""
-    return array[None, None] if path == "logits/kernel" else array

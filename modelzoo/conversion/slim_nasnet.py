@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-import numpy as np
+from modelzoo.conversion.matching import parts
 
 # The files hold every trained weight twice: as it was trained, and its moving average under
 # ".../ExponentialMovingAverage". The names without ending are taken: nets/nasnet/README.md gives the
@@ -35,7 +35,7 @@ IN_BLOCK = {"conv": "1x1", "bn": "bn_1"}
 WEIGHTS = {"kernel": "weights", "bias": "biases"}
 
 
-def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+def upstream_names(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
     """The function from our path to the upstream name, the same for all variants."""
     return upstream_name
 
@@ -72,25 +72,15 @@ def upstream_name(path: str) -> str:
 
 
 def _within_cell(layer: str) -> str:
-    kind, number, part = PLACE.fullmatch(layer).groups()
+    kind, number, part = parts(PLACE, layer)
     place = PLACES[kind].format(int(number) - 1)
     if part in IN_CELL:
         return f"{place}/{IN_CELL[part]}"
-    block, side, part = BLOCK.fullmatch(part).groups()
+    block, side, part = parts(BLOCK, part)
     place = f"{place}/comb_iter_{int(block) - 1}/{side}"
     if part in IN_BLOCK:
         return f"{place}/{IN_BLOCK[part]}"
-    convolution, part = SEPARABLE.fullmatch(part).groups()
+    convolution, part = parts(SEPARABLE, part)
     if part == "bn":
         return f"{place}/bn_sep_{convolution}"
     return f"{place}/separable_{convolution}/{part}"
-
-
-def to_ours(path: str, array: np.ndarray) -> np.ndarray:
-    """TensorFlow's layouts are Keras'."""
-    return array
-
-
-def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_ours`."""
-    return array

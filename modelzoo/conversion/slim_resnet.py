@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-import numpy as np
+from modelzoo.conversion.matching import parts
 
-# Those of v1, made from Caffe's, also hold the mean of the training pictures; others an optimizer's slots.
+# Those of v1, made from Caffe's, also hold the mean of the training images; others an optimizer's slots.
 IGNORED = re.compile(r"global_step|resnet_v1_\d+/mean_rgb|.*/(Momentum|RMSProp(_1)?)")
 
 WEIGHTS = {"kernel": "weights", "bias": "biases"}
@@ -24,7 +24,7 @@ OUTSIDE = {"stem_conv": "conv1", "stem_bn": "conv1/BatchNorm", "final_bn": "post
 BLOCK = re.compile(r"stage(\d)_block(\d+)_(\w+)")
 
 
-def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+def upstream_names(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
     """The function from our path to the upstream name."""
     return lambda path: upstream_name(path, variant)
 
@@ -53,17 +53,7 @@ def upstream_name(path: str, variant: str) -> str:
     _, version, depth = variant.split("_")
     scope = OUTSIDE.get(layer)
     if scope is None:
-        stage, block, part = BLOCK.fullmatch(layer).groups()
+        stage, block, part = parts(BLOCK, layer)
         part = NORMS[version].get(part) or part.removesuffix("_conv")
         scope = f"block{stage}/unit_{block}/bottleneck_{version}/{part}"
     return f"resnet_{version}_{depth}/{scope}/{WEIGHTS.get(weight, weight)}"
-
-
-def to_ours(path: str, array: np.ndarray) -> np.ndarray:
-    """A 1x1 convolution on pooled maps becomes the dense layer; all else is Keras' layout."""
-    return array[0, 0] if path == "logits/kernel" else array
-
-
-def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_ours`."""
-    return array[None, None] if path == "logits/kernel" else array

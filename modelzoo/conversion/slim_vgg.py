@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-import numpy as np
-
-# The files also hold the mean of the training pictures; those of a training, an optimizer's slots.
+# The files also hold the mean of the training images; those that training left, an optimizer's slots.
 IGNORED = re.compile(r"global_step|vgg_\d+/mean_rgb|.*/(Momentum|RMSProp(_1)?)")
 
 WEIGHTS = {"kernel": "weights", "bias": "biases"}
 
 
-def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+def upstream_names(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
     """The function from our path to the upstream name."""
     return lambda path: upstream_name(path, variant)
 
@@ -34,13 +32,3 @@ def upstream_name(path: str, variant: str) -> str:
     elif layer == "logits":
         layer = "fc8"
     return f"vgg_{variant}/{layer}/{WEIGHTS[weight]}"
-
-
-def to_ours(path: str, array: np.ndarray) -> np.ndarray:
-    """A 1x1 convolution on pooled maps becomes the dense layer; fc6 and fc7 stay convolutions."""
-    return array[0, 0] if path == "logits/kernel" else array
-
-
-def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_ours`."""
-    return array[None, None] if path == "logits/kernel" else array

@@ -1,4 +1,4 @@
-"""Where TF-slim's Inception v1 to v3 keep our weights: named as nets/inception_v*.py of research/slim do."""
+"""Where TF-slim's Inception v1 to v4 keep our weights: named as nets/inception_v*.py of research/slim do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection
 from functools import partial
 
-import numpy as np
+from modelzoo.conversion.matching import parts
 
 # The other copy, the plain variable, is ours: slim's README evaluates its published checkpoints without
 # eval_image_classifier's --moving_average_decay, and without it the plain variables are restored.
@@ -71,7 +71,7 @@ IN_BRANCH = re.compile(r"(\w+)_branch(\d)_(?:conv|bn)(\d)")
 IN_STEM = re.compile(r"(?:conv|bn)_(\w\w)")
 
 
-def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+def upstream_names(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
     """The function from our path to the upstream name, for this variant."""
     return partial(upstream_name, variant)
 
@@ -98,7 +98,7 @@ def upstream_name(variant: str, path: str) -> str:
         return f"{scope}/Conv2d_1a_7x7/{SEPARABLE[path.removeprefix('conv_1a_')]}"
     if stem := IN_STEM.fullmatch(layer):
         return f"{scope}/Conv2d_{stem[1]}_{STEMS[variant][stem[1]]}/{WEIGHTS[weight]}"
-    block, branch, number = IN_BRANCH.fullmatch(layer).groups()
+    block, branch, number = parts(IN_BRANCH, layer)
     found = next(names for pattern, names in BLOCKS[variant].items() if re.fullmatch(pattern, block))
     return f"{scope}/{block.capitalize()}/{in_branch(found, branch, number)}/{WEIGHTS[weight]}"
 
@@ -111,13 +111,3 @@ def in_branch(branches: tuple[str, ...], branch: str, number: str) -> str:
     """
     name = branches[int(branch) - 1].split()[int(number) - 1]
     return f"Branch_{int(branch) - 1}/{name if name.startswith('Conv') else f'Conv2d_{name}'}"
-
-
-def to_ours(path: str, array: np.ndarray) -> np.ndarray:
-    """The logits are a 1x1 convolution upstream, (1, 1, inputs, classes), and dense here."""
-    return array[0, 0] if path == "logits/kernel" else array
-
-
-def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_ours`."""
-    return array[None, None] if path == "logits/kernel" else array

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-import numpy as np
+from modelzoo.conversion.matching import parts
+from modelzoo.conversion.slim_inception import IGNORED, IN_BRANCH, IN_STEM, STEMS, WEIGHTS, in_branch
 
-from modelzoo.conversion.slim.inception import IGNORED, IN_BRANCH, IN_STEM, STEMS, WEIGHTS, in_branch
-
-__all__ = ["IGNORED", "naming", "to_ours", "to_upstream"]
+__all__ = ["IGNORED", "upstream_names"]
 
 STEM = STEMS["v3"] | {"7b": "1x1"}
-BLOCKS = {  # as in slim.inception; "Conv2d_1x1" has neither number nor letter
+BLOCKS = {  # as in slim_inception; "Conv2d_1x1" has neither number nor letter
     "mixed_5b": ("Conv2d_1x1", "0a_1x1 0b_5x5", "0a_1x1 0b_3x3 0c_3x3", "0b_1x1"),
     "mixed_6a": ("1a_3x3", "0a_1x1 0b_3x3 1a_3x3"),
     "mixed_7a": ("0a_1x1 1a_3x3", "0a_1x1 1a_3x3", "0a_1x1 0b_3x3 1a_3x3"),
@@ -24,7 +23,7 @@ REPEATS = {"block35": "Repeat", "block17": "Repeat_1", "block8": "Repeat_2"}
 PROJECTION = re.compile(r"(block\d+_\d+)_conv")
 
 
-def naming(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
+def upstream_names(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:
     """The function from our path to the upstream name; there is one variant."""
     return upstream_name
 
@@ -54,7 +53,7 @@ def _scope(layer: str) -> str:
         return f"Conv2d_{stem[1]}_{STEM[stem[1]]}"
     if projection := PROJECTION.fullmatch(layer):
         return f"{_block(projection[1])}/Conv2d_1x1"
-    block, branch, number = IN_BRANCH.fullmatch(layer).groups()
+    block, branch, number = parts(IN_BRANCH, layer)
     kind = block if block in BLOCKS else block.partition("_")[0]
     return f"{_block(block)}/{in_branch(BLOCKS[kind], branch, number)}"
 
@@ -65,13 +64,3 @@ def _block(block: str) -> str:
         return "Block8"
     kind = block.partition("_")[0]
     return f"{REPEATS[kind]}/{block}" if kind in REPEATS else block.capitalize()
-
-
-def to_ours(path: str, array: np.ndarray) -> np.ndarray:
-    """TensorFlow's layouts are Keras'."""
-    return array
-
-
-def to_upstream(path: str, array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_ours`."""
-    return array

@@ -1,0 +1,72 @@
+"""CONVERTERS: the one list of the sources whose files we convert."""
+
+from __future__ import annotations
+
+from modelzoo.conversion import (
+    darknet,
+    gluoncv,
+    keras_applications,
+    keras_refusals,
+    slim_inception,
+    slim_inception_resnet,
+    slim_mobilenet,
+    slim_nasnet,
+    slim_resnet,
+    slim_vgg,
+    tencent,
+    timm,
+)
+from modelzoo.conversion.converter import Converter
+from modelzoo.conversion.layouts import DENSE_AS_CONV, FLATTENED, KERAS, OIHW
+from modelzoo.errors import ConversionError
+from modelzoo.registry import Source
+
+# Names stand in registries, also in people's own, and in the provenance of converted files: keep them.
+_ALL = (
+    Converter(
+        "darknet",
+        darknet.upstream_names,
+        OIHW,
+        darknet.IGNORED,
+        plan=darknet.plan,
+        known_sizes=darknet.KNOWN_SIZES,
+    ),
+    Converter("gluoncv", gluoncv.upstream_names, OIHW, gluoncv.IGNORED),
+    Converter(
+        "keras_applications",
+        keras_applications.upstream_names,
+        FLATTENED,  # of VGG's; the other families have no such layers
+        keras_applications.IGNORED,
+        check=keras_refusals.check,
+    ),
+    Converter(  # MobileNet v1 and v3
+        "keras_mobilenets",
+        keras_applications.upstream_names,
+        DENSE_AS_CONV,
+        keras_applications.IGNORED,
+        check=keras_refusals.check,
+    ),
+    Converter("slim.inception", slim_inception.upstream_names, DENSE_AS_CONV, slim_inception.IGNORED),
+    Converter(
+        "slim.inception_resnet", slim_inception_resnet.upstream_names, KERAS, slim_inception_resnet.IGNORED
+    ),
+    # Named as v1 to v3 are, but its logits are dense.
+    Converter("slim.inception_v4", slim_inception.upstream_names, KERAS, slim_inception.IGNORED),
+    Converter("slim.mobilenet", slim_mobilenet.upstream_names, DENSE_AS_CONV, slim_mobilenet.IGNORED),
+    Converter("slim.nasnet", slim_nasnet.upstream_names, KERAS, slim_nasnet.IGNORED),
+    Converter("slim.resnet", slim_resnet.upstream_names, DENSE_AS_CONV, slim_resnet.IGNORED),
+    # fc6 and fc7 are convolutions on both sides.
+    Converter("slim.vgg", slim_vgg.upstream_names, DENSE_AS_CONV, slim_vgg.IGNORED),
+    Converter("tencent", tencent.upstream_names, KERAS, tencent.IGNORED),
+    Converter("timm", timm.upstream_names, OIHW, timm.IGNORED),
+)
+CONVERTERS: dict[str, Converter] = {converter.name: converter for converter in _ALL}
+
+
+def converter_of(source: Source) -> Converter:
+    """The converter that a registry names for a source; raises ConversionError if there is none."""
+    if source.converter not in CONVERTERS:
+        raise ConversionError(
+            f"There is no converter {source.converter!r}; expected one of {', '.join(CONVERTERS)}."
+        )
+    return CONVERTERS[source.converter]

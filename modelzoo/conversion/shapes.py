@@ -1,0 +1,31 @@
+"""The weights that a registry's network has: their paths and shapes, from a graph built without values."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection
+
+from modelzoo import architectures, weights
+from modelzoo.registry import Entry, Graph
+
+
+def weight_shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight of the entry's full network by `layer/weight`, in the order of layers."""
+    return dict(_shapes(entry.graph))
+
+
+def top_weights(entry: Entry, paths: Collection[str]) -> list[str]:
+    """Those of the paths that a model without top does not have."""
+    return list(architectures.top_weights(entry.graph, paths)[0])
+
+
+@functools.cache  # recognition and publishing ask for the same networks again
+def _shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
+    network = architectures.build(
+        graph.family,
+        graph.variant,
+        input_shape=graph.input_shape,
+        classes=graph.classes,
+        initialize=False,
+    )
+    return weights.shapes(network.model())
