@@ -1,8 +1,8 @@
-"""Our weight files: HDF5 <-> {"layer/weight": array}, and their strict assignment to a model.
+"""modelzoo weight files: HDF5 <-> {"layer/weight": array}, and their strict assignment to a model.
 
 A file holds one dataset per weight, `layer/weight`, and Keras' legacy attributes `layer_names` and
 `weight_names`, so that every Keras since 2.0 also reads it with `load_weights(path, by_name=True)`.
-The root attribute `modelzoo` is the receipt: JSON that says which model this is and what it was
+The root attribute `modelzoo` is the provenance: JSON that says which model this is and what it was
 made from. Equal contents give equal bytes: no dates, no random names. One file serves with and
 without the head.
 """
@@ -10,31 +10,36 @@ without the head.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
-from modelzoo import hdf5, synthetic
-from modelzoo.errors import WeightsMismatch, some
-from modelzoo.files import appearing
+from modelzoo import variables
+from modelzoo.errors import WeightsMismatch, abbreviated
+from modelzoo.files import atomic_write
+from modelzoo.formats import hdf5
 
-RECEIPT = "modelzoo"  # the root attribute that holds the receipt
+if TYPE_CHECKING:
+    import keras
+
+PROVENANCE = "modelzoo"  # the root attribute that holds the provenance
+WARNING = "warning"  # in a provenance: what whoever loads the file should know
+# Files of version 0.1 say {"synthetic": true} instead.
+OLD_WARNINGS = {"synthetic": "it has synthetic weights: predictions are meaningless"}
 MAX_WEIGHTS = 100_000  # of one file; the largest has fewer than 5,000
-# Starts of paths: the layer that a model with other classes does not take from the file, and those that a
-# model without top does not have.
-HEAD = ("logits/", "predictions/")
-TOP = ("conv_2/", "fc1/", "fc2/", "fc6/", "fc7/", "head_layernorm/", "detector_", *HEAD)
 # Keras reads a file without these as one of Keras 1 and rearranges its kernels.
 KERAS_LAYOUT = {"keras_version": "2.0.0", "backend": "tensorflow"}
 
+Shape = tuple[int, ...]
 
-def write(target: Path, arrays: Iterable[tuple[str, np.ndarray]], receipt: Mapping[str, Any]) -> None:
+
+def write(target: Path, arrays: Iterable[tuple[str, np.ndarray]], provenance: Mapping[str, Any]) -> None:
     """Writes the weights, in the order of the model's layers, one at a time; `target` appears when whole."""
-    with appearing(target) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_write(target) as temporary, h5py.File(temporary, "w") as file:
         layers: dict[str, list[str]] = {}
         for path, array in arrays:
             layer, _, name = path.rpartition("/")
@@ -45,24 +50,32 @@ def write(target: Path, arrays: Iterable[tuple[str, np.ndarray]], receipt: Mappi
         file.attrs["layer_names"] = np.array(list(layers), "S")
         for layer, names in layers.items():
             file[layer].attrs["weight_names"] = np.array(names, "S")
-        file.attrs[RECEIPT] = json.dumps(receipt, sort_keys=True)
+        file.attrs[PROVENANCE] = json.dumps(provenance, sort_keys=True)
 
 
-def is_ours(path: Path) -> bool:
-    """Whether the file is HDF5 with our receipt."""
+def is_modelzoo_file(path: Path) -> bool:
+    """Whether this is a modelzoo weight file: HDF5 with a provenance."""
     if not (path.is_file() and h5py.is_hdf5(path)):
         return False
     try:
         with h5py.File(path, "r") as file:
-            return RECEIPT in file.attrs
+            return PROVENANCE in file.attrs
     except Exception:  # h5py's on a damaged file; whoever reads it says so
         return False
 
 
-def receipt(path: Path) -> dict[str, Any]:
-    """What the file says of itself; raises WeightsMismatch if it is none of ours."""
+def provenance(path: Path) -> dict[str, Any]:
+    """What the file says of itself; raises WeightsMismatch if it was not written by modelzoo."""
     with _open(path) as file:
-        return _receipt(file)
+        return _provenance(file)
+
+
+def warning(path: Path) -> str | None:
+    """What the file's provenance says that whoever loads it should know; raises as `provenance` does."""
+    stated = provenance(path)
+    old = (text for word, text in OLD_WARNINGS.items() if stated.get(word))
+    found = stated.get(WARNING) or next(old, None)
+    return None if found is None else str(found)
 
 
 def read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -72,57 +85,50 @@ def read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
             yield name, _values(dataset)
 
 
-def shapes(model) -> dict[str, tuple[int, ...]]:
+def shapes(model: keras.Model) -> dict[str, Shape]:
     """The shape of each weight of a Keras model by `layer/weight`, in the order of the layers."""
     return {path: tuple(variable.shape) for path, variable in _variables(model)}
 
 
-def top(paths: Iterable[str]) -> list[str]:
-    """Those of the weights that a model without top does not have."""
-    return [path for path in paths if _within(path, TOP)]
+def assign(model: keras.Model, path: Path, *, skip: Collection[str] = ()) -> None:
+    """Sets every weight of the model from a modelzoo weight file.
 
-
-def assign(model, path: Path, *, fresh_head: bool = False) -> None:
-    """Sets every weight of the model from one of our files.
-
-    Nothing may be missing and nothing left over, except the head: of a model without one, or with
-    a `fresh_head`, which keeps its own. The model is unchanged if WeightsMismatch is raised.
+    Nothing may be missing and nothing unexpected, but for the layers named in `skip`: the file may have
+    them or not, and the model's keep their values (a new head, or a top that the model does not have). The
+    model is unchanged if WeightsMismatch is raised.
     """
-    from modelzoo.architectures import deferred
-
-    variables = {
-        name: variable for name, variable in _variables(model) if not (fresh_head and _within(name, HEAD))
-    }
+    targets = {name: variable for name, variable in _variables(model) if _layer(name) not in skip}
     with _open(path) as file:
         datasets = _datasets(file)
-        _check(file, datasets, {name: tuple(variable.shape) for name, variable in variables.items()})
-        for name, variable in variables.items():
-            deferred.set_value(variable, _values(datasets[name]))
+        _check(file, datasets, {name: tuple(variable.shape) for name, variable in targets.items()}, skip)
+        for name, variable in targets.items():
+            variables.set_value(variable, _values(datasets[name]))
 
 
-def assign_synthetic(model, *, fresh_head: bool = False) -> None:
-    """Sets every weight of the model, but not a `fresh_head`, by the rule of synthetic.py."""
-    from modelzoo.architectures import deferred
-
+def assign_values(
+    model: keras.Model, values: Callable[[str, Shape], np.ndarray], *, skip: Collection[str] = ()
+) -> None:
+    """Sets every weight of the model, but for the layers named in `skip`, to values(path, shape)."""
     for path, variable in _variables(model):
-        if not (fresh_head and _within(path, HEAD)):
-            deferred.set_value(variable, synthetic.array(path, tuple(variable.shape)))
+        if _layer(path) not in skip:
+            variables.set_value(variable, values(path, tuple(variable.shape)))
 
 
-def check(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises WeightsMismatch unless the file has exactly the wanted weights; a head may be left over."""
+def check(path: Path, expected: Mapping[str, Shape], *, skip: Collection[str] = ()) -> None:
+    """Raises WeightsMismatch unless the file has exactly the expected weights, layers of `skip` aside."""
     with _open(path) as file:
-        _check(file, _datasets(file), wanted)
+        expected = {name: shape for name, shape in expected.items() if _layer(name) not in skip}
+        _check(file, _datasets(file), expected, skip)
 
 
-def _variables(model) -> Iterator[tuple[str, Any]]:
+def _variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
     for layer in model.layers:
         for variable in layer.weights:
             yield f"{layer.name}/{variable.name}", variable
 
 
-def _within(name: str, starts: tuple[str, ...]) -> bool:
-    return name.startswith(starts)
+def _layer(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 @contextmanager
@@ -133,23 +139,21 @@ def _open(path: Path) -> Iterator[h5py.File]:
         raise WeightsMismatch(f"{path} is not an HDF5 file that can be read.") from error
     with file:
         with _refused(file):
-            ours = RECEIPT in file.attrs
-        if not ours:
-            raise WeightsMismatch(
-                f"{path} is not one of our weight files: its {RECEIPT!r} attribute is missing."
-            )
+            written_here = PROVENANCE in file.attrs
+        if not written_here:
+            raise WeightsMismatch(f"{path} was not written by modelzoo: it has no attribute {PROVENANCE!r}.")
         yield file
 
 
-def _refused(file: h5py.File):
-    return hdf5.refused_as(WeightsMismatch, f"{file.filename} cannot be read as one of our weight files")
+def _refused(file: h5py.File) -> AbstractContextManager[None]:
+    return hdf5.refused_as(WeightsMismatch, f"{file.filename} cannot be read as a modelzoo weight file")
 
 
-def _receipt(file: h5py.File) -> dict[str, Any]:
+def _provenance(file: h5py.File) -> dict[str, Any]:
     with _refused(file):
-        found = json.loads(hdf5.text(file, RECEIPT))
+        found = json.loads(hdf5.text(file, PROVENANCE))
         if not isinstance(found, dict):
-            raise ValueError("its receipt is not an object")
+            raise ValueError("its provenance is not an object")
         return found
 
 
@@ -175,25 +179,25 @@ def _values(dataset: h5py.Dataset) -> np.ndarray:
 
 
 def _check(
-    file: h5py.File, datasets: Mapping[str, h5py.Dataset], wanted: Mapping[str, tuple[int, ...]]
+    file: h5py.File,
+    datasets: Mapping[str, h5py.Dataset],
+    expected: Mapping[str, Shape],
+    skip: Collection[str],
 ) -> None:
-    given = set(datasets)
-    for part in (HEAD, TOP):
-        if not any(_within(name, part) for name in wanted):
-            given = {name for name in given if not _within(name, part)}
+    found = {name for name in datasets if _layer(name) not in skip}
     differences = [
-        f"{verb} {some(sorted(names))}"
-        for verb, names in (("lacks", wanted.keys() - given), ("has beyond the model", given - wanted.keys()))
+        f"{word}: {abbreviated(sorted(names))}"
+        for word, names in (("missing", expected.keys() - found), ("unexpected", found - expected.keys()))
         if names
     ]
     differences += [
-        f"has {name} of shape {datasets[name].shape} where {shape} is wanted"
-        for name, shape in wanted.items()
-        if name in given and datasets[name].shape != tuple(shape)
+        f"expected {name} of shape {tuple(shape)}, found {datasets[name].shape}"
+        for name, shape in expected.items()
+        if name in found and datasets[name].shape != tuple(shape)
     ][:1]
     if differences:
-        owner = _receipt(file).get("model", "an unnamed model")
+        owner = _provenance(file).get("model", "an unnamed model")
         raise WeightsMismatch(
-            f"{file.filename} holds the weights of {owner}, which do not fit this model: "
-            f"it {' and '.join(differences)}."
+            f"{file.filename} holds the weights of {owner}, which do not fit this model; "
+            f"{'; '.join(differences)}."
         )

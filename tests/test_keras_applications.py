@@ -11,13 +11,14 @@ import pytest
 
 import modelzoo
 from benchmarks.precision import middle_square
-from modelzoo import architectures, conversion, keras_originals, parity, synthetic, weights
-from modelzoo.architectures import deferred
+from modelzoo import architectures, conversion, weights
+from modelzoo.architectures import Proof, synthetic
 from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD, VARIANTS
-from modelzoo.conversion import keras_applications, keras_mobilenets, pairing
-from modelzoo.conversion.readers import open_keras_h5
+from modelzoo.conversion import CONVERTERS, keras_applications, keras_refusals, layouts, pairing
 from modelzoo.errors import ConversionError
-from modelzoo.parity import LIMIT, relative
+from modelzoo.formats import read_keras_h5, write_keras_h5
+from modelzoo.verification import comparison, keras_originals
+from modelzoo.verification.comparison import relative
 from tests.conftest import SHARED
 
 REAL_FILES = SHARED / "data" / "upstream_files"
@@ -44,29 +45,30 @@ KINDS = (  # one of each; VGG without its head, for which see below, as for Effi
     "vgg16.keras",
     "xception.keras",
 )
-HEIGHT, WIDTH = 97, 131  # odd sides find wrong padding
+LIMIT = Proof().limit
+HEIGHT, WIDTH = Proof().odd_size
 
 
 def ours(entry, top: bool = True) -> architectures.Network:
-    """Our network with synthetic weights, for pictures of any size if it can."""
+    """Our network with synthetic weights, for images of any size if it can."""
     sides = (HEIGHT, WIDTH) if VARIANTS[entry.graph.variant].fixed_size else (None, None)
     network = architectures.build(
         entry.graph.family,
         entry.graph.variant,
         input_shape=(*sides, 3),
         classes=entry.graph.classes if top else None,
-        initialise=False,
+        initialize=False,
     )
-    weights.assign_synthetic(network.model())
+    weights.assign_values(network.model(), synthetic.values_of(entry.graph))
     return network
 
 
 def errors(entry, network, original) -> dict[str, float]:
-    """The relative L2 errors of all maps and of the output, on one picture."""
-    picture = parity.picture(entry, HEIGHT, WIDTH)
+    """The relative L2 errors of all maps and of the output, on one image."""
+    image = comparison.image(entry, HEIGHT, WIDTH)
     theirs = keras_originals.maps(original, entry) | {"output": original.output}
-    theirs = keras.Model(original.inputs[0], theirs)(picture, training=False)
-    mine = keras.Model(network.images, network.maps | {"output": network.output})(picture, training=False)
+    theirs = keras.Model(original.inputs[0], theirs)(image, training=False)
+    mine = keras.Model(network.images, network.maps | {"output": network.output})(image, training=False)
     assert mine.keys() == theirs.keys()
     return {name: relative(mine[name], theirs[name]) for name in theirs}
 
@@ -106,11 +108,11 @@ def test_efficientnet_computes_what_keras_does_with_a_file_of_the_official_kind(
 def test_vgg_dense_layers_become_convolutions_over_the_whole_map():
     x, units = synthetic.array("map/noise", (1, 7, 7, 512)), 8
     dense = synthetic.array("fc1/kernel", (7 * 7 * 512, units))
-    kernel = keras_applications.to_ours("fc1/kernel", dense)
+    kernel = layouts.FLATTENED.to_keras("fc1/kernel", dense)
     assert kernel.shape == (7, 7, 512, units)
     convolved = keras.ops.conv(x, kernel, padding="valid")
     assert relative(keras.ops.reshape(convolved, (1, units)), x.reshape(1, -1) @ dense) <= LIMIT
-    assert (keras_applications.to_upstream("fc1/kernel", kernel) == dense).all()
+    assert (layouts.FLATTENED.to_upstream("fc1/kernel", kernel) == dense).all()
 
 
 @pytest.mark.parametrize("key", [MOBILENET, "mobilenet_v3_small_1.0.keras"])
@@ -120,11 +122,12 @@ def test_a_file_that_keras_wrote_converts_to_the_very_same_weights(key, tmp_path
     original = keras_originals.original(entry, HEIGHT, WIDTH)
     keras_originals.fill(original, entry, shapes)
     original.save(tmp_path / "theirs.h5")
-    receipt = conversion.convert(entry, tmp_path / "theirs.h5", tmp_path / "ours.h5")
-    assert receipt["parameters"] == entry.parameters
+    provenance = conversion.convert(entry, tmp_path / "theirs.h5", tmp_path / "ours.h5")
+    assert provenance["parameters"] == entry.parameters
     converted = dict(weights.read(tmp_path / "ours.h5"))
     assert list(converted) == list(shapes)
-    assert all((converted[path] == synthetic.array(path, shape)).all() for path, shape in shapes.items())
+    array = synthetic.values_of(entry.graph)
+    assert all((converted[path] == array(path, shape)).all() for path, shape in shapes.items())
 
 
 def test_every_weight_of_a_network_with_two_hundred_numbered_layers_has_its_name_in_keras():
@@ -132,7 +135,7 @@ def test_every_weight_of_a_network_with_two_hundred_numbered_layers_has_its_name
     shapes = conversion.weight_shapes(entry)
     with keras.StatelessScope(initialize_variables=False):
         theirs = keras_originals.variables(keras.applications.InceptionResNetV2(weights=None))
-    name_of = keras_applications.naming(entry.graph.variant, list(theirs))
+    name_of = keras_applications.upstream_names(entry.graph.variant, list(theirs))
     pairs = pairing.pair(shapes, theirs, name_of, keras_applications.IGNORED)
     pairing.check_shapes(pairs, shapes, {name: tuple(theirs[name].shape) for name in theirs})
 
@@ -151,41 +154,8 @@ def build(variant: str, side: int | None = 96, channels: int = 3, **options) -> 
     return architectures.build("keras_applications", variant, input_shape=shape, **options).model()
 
 
-@pytest.mark.parametrize("variant", ["mobilenet_0.25", "mobilenet_v2_0.35"])  # drawn by Keras, and copied
-def test_weights_are_drawn_when_they_are_wanted_and_not_before(variant, monkeypatch):
-    calls, draw = [], keras.initializers.VarianceScaling.__call__
-
-    def count(initializer, shape, dtype=None):
-        calls.append(shape)
-        return draw(initializer, shape, dtype)
-
-    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", count)
-    model = build(variant, classes=3, initialise=False)
-    kernels = [weight for weight in model.weights if weight.name == "kernel"]
-    deferred.set_value(kernels[0], np.ones(kernels[0].shape, np.float32))
-    assert calls == []
-    deferred.initialise(model)
-    assert calls == [tuple(kernel.shape) for kernel in kernels[1:]]
-    assert np.all(kernels[0] == 1)
-    deferred.initialise(model)
-    assert len(calls) == len(kernels) - 1
-
-
-def test_without_weights_they_are_drawn():
-    kernels = [layer.kernel for layer in build("mobilenet_0.25").layers if hasattr(layer, "kernel")]
-    assert all(np.any(kernel) for kernel in kernels)
-
-
-def test_drawing_a_network_leaves_nothing_for_keras_to_initialise():
-    from keras.src.backend.common import global_state
-
-    before = list(global_state.get_global_attribute("uninitialized_variables") or ())
-    build("mobilenet_0.25", initialise=False)
-    assert list(global_state.get_global_attribute("uninitialized_variables") or ()) == before
-
-
-def test_layers_compute_in_the_wanted_dtype():
-    model = build("mobilenet_0.25", dtype="mixed_bfloat16", initialise=False)
+def test_layers_compute_in_the_requested_dtype():
+    model = build("mobilenet_0.25", dtype="mixed_bfloat16", initialize=False)
     assert {layer.compute_dtype for layer in model.layers[1:]} == {"bfloat16"}
     assert {weight.dtype for weight in model.weights} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
@@ -194,16 +164,16 @@ def test_layers_compute_in_the_wanted_dtype():
 @pytest.mark.parametrize(
     "variant", ["mobilenet_0.25", "convnext_tiny", "efficientnet_b0", "efficientnet_v2_b0"]
 )
-def test_pictures_may_have_four_channels(variant):
-    assert build(variant, channels=4, initialise=False).input_shape[-1] == 4
+def test_images_may_have_four_channels(variant):
+    assert build(variant, channels=4, initialize=False).input_shape[-1] == 4
 
 
-def test_nasnet_is_drawn_for_one_size_only():
-    with pytest.raises(ValueError, match="draws NASNetMobile for one size of pictures: name both sides"):
+def test_nasnet_is_built_for_one_size_only():
+    with pytest.raises(ValueError, match="builds NASNetMobile for one size of images: name both sides"):
         build("nasnet_mobile", side=None)
 
 
-def test_vgg_says_how_large_its_pictures_must_be():
+def test_vgg_says_how_large_its_images_must_be():
     with pytest.raises(ValueError, match="at least 224x224"):
         build("vgg16", side=96, classes=10)
 
@@ -251,19 +221,25 @@ NAMES = (
 
 @pytest.mark.parametrize(("variant", "upstream", "path"), NAMES)
 def test_a_name_of_an_older_keras_is_understood(variant, upstream, path):
-    assert keras_applications.naming(variant, [upstream])(path) == upstream
+    assert keras_applications.upstream_names(variant, [upstream])(path) == upstream
+
+
+def test_a_name_of_no_keras_is_no_weight_of_ours():
+    names = ["fc1/fc1_W-1", "fc1/fc1_"]
+    name_of = keras_applications.upstream_names("vgg16", names)
+    assert [name_of(path) for path in ("fc1/kernel", *names)] == ["fc1/kernel", *names]
 
 
 def test_separable_convolutions_keep_both_kernels_names():
     names = ["block2_sepconv1/depthwise_kernel", "block2_sepconv1/pointwise_kernel"]
-    name_of = keras_applications.naming("xception", names)
+    name_of = keras_applications.upstream_names("xception", names)
     assert [name_of(name) for name in names] == names
 
 
 @pytest.mark.parametrize("first", [0, 1, 95])
 def test_numbered_layers_are_counted_from_the_files_first(first):
     names = [f"conv2d_{first + place}/kernel" if first + place else "conv2d/kernel" for place in range(3)]
-    name_of = keras_applications.naming("inception_v3", names)
+    name_of = keras_applications.upstream_names("inception_v3", names)
     assert [name_of(path) for path in ("conv2d/kernel", "conv2d_1/kernel", "conv2d_2/kernel")] == names
 
 
@@ -284,7 +260,7 @@ def test_the_unnamed_xception_of_keras_1_pairs_in_the_order_of_making():
     upstream += ["dense_2/dense_2_W", "dense_2/dense_2_b"]
     entry = modelzoo.info("xception.keras")
     shapes = {path: shape for path, shape in conversion.weight_shapes(entry).items() if "logits" not in path}
-    name_of = keras_applications.naming("xception", upstream)
+    name_of = keras_applications.upstream_names("xception", upstream)
     assert {name_of(path) for path in shapes} == set(upstream) - {"dense_2/dense_2_W", "dense_2/dense_2_b"}
     assert name_of("conv2d_3/kernel") == "convolution2d_6/convolution2d_6_W"  # the shortcut of block 13
     assert name_of("batch_normalization/gamma") == "batchnormalization_3/batchnormalization_3_gamma"
@@ -296,15 +272,8 @@ def test_the_unnamed_xception_of_keras_1_pairs_in_the_order_of_making():
 
 def write_h5(path, arrays: dict[str, np.ndarray], **attributes):
     """A Keras 2 file of weights."""
-    layers: dict[str, list[str]] = {}
-    with h5py.File(path, "w") as file:
-        for name, array in arrays.items():
-            layer, _, weight = name.rpartition("/")
-            file.create_dataset(f"{layer}/{layer}/{weight}:0", data=array)
-            layers.setdefault(layer, []).append(f"{layer}/{weight}:0")
-        file.attrs["layer_names"] = np.array(list(layers), "S")
-        for layer, names in layers.items():
-            file[layer].attrs["weight_names"] = np.array(names, "S")
+    write_keras_h5(path, arrays)
+    with h5py.File(path, "r+") as file:
         file.attrs.update(attributes)
     return path
 
@@ -312,13 +281,14 @@ def write_h5(path, arrays: dict[str, np.ndarray], **attributes):
 @pytest.fixture(scope="module")
 def mobilenet_arrays() -> dict[str, np.ndarray]:
     """The synthetic weights as the official file names them."""
-    shapes = conversion.weight_shapes(modelzoo.info(MOBILENET))
+    entry = modelzoo.info(MOBILENET)
+    shapes, array = conversion.weight_shapes(entry), synthetic.values_of(entry.graph)
     renamed = {f"conv_dw_{block}/kernel": f"conv_dw_{block}/depthwise_kernel" for block in range(1, 14)}
     renamed |= {f"logits/{word}": f"conv_preds/{word}" for word in ("kernel", "bias")}
-    return {
-        renamed.get(path, path): keras_mobilenets.to_upstream(path, synthetic.array(path, shape))
-        for path, shape in shapes.items()
-    }
+    arrays = {path: array(path, shape) for path, shape in shapes.items()}
+    arrays = CONVERTERS["keras_mobilenets"].upstream_arrays("mobilenet_0.25", arrays, renamed.values())
+    assert set(renamed.values()) <= arrays.keys()
+    return arrays
 
 
 def without_head(arrays):
@@ -334,7 +304,7 @@ def refusal(path, key=MOBILENET, **options) -> str:
 
 def test_a_file_without_top_is_named_as_such_where_the_head_is_wanted(mobilenet_arrays, tmp_path):
     path = write_h5(tmp_path / "no_top.h5", without_head(mobilenet_arrays))
-    message = "All is there but the head (logits/bias, logits/kernel): a file without top"
+    message = "Only the top is missing (logits/bias, logits/kernel): a file without top"
     assert refusal(path).startswith(message)
 
 
@@ -342,7 +312,7 @@ def test_half_a_head_is_no_head(mobilenet_arrays, tmp_path):
     mobilenet_arrays = mobilenet_arrays.copy()
     del mobilenet_arrays["conv_preds/bias"]
     path = write_h5(tmp_path / "half.h5", mobilenet_arrays)
-    assert "missing upstream: logits/bias" in refusal(path, head=False)
+    assert "missing: logits/bias" in refusal(path, include_top=False)
 
 
 @pytest.mark.parametrize("options", [{"pooling": "avg"}, {"features": True}])
@@ -362,7 +332,7 @@ def test_a_file_without_top_serves_a_new_head(mobilenet_arrays, tmp_path):
 
 def test_a_mobilenet_of_another_alpha_is_called_so(mobilenet_arrays, tmp_path):
     path = write_h5(tmp_path / "a.h5", mobilenet_arrays)
-    assert "seems to be a mobilenet of alpha 0.25; alpha 0.5 was wanted" in refusal(
+    assert "seems to be a mobilenet of alpha 0.25; expected alpha 0.5" in refusal(
         path, "mobilenet_0.5_224.keras"
     )
 
@@ -386,13 +356,13 @@ def test_theanos_kernels_are_refused(name, tmp_path):
     assert f"Theano's kernels, transposed and flipped ({reason})" in message
 
 
-def test_another_normalisation_of_efficientnet_is_refused(tmp_path):
+def test_another_normalization_of_efficientnet_is_refused(tmp_path):
     arrays = {
         "normalization/mean": np.float32(IMAGENET_MEAN),
         "normalization/variance": np.float32(IMAGENET_STD) ** 2,
     }
     message = refusal(write_h5(tmp_path / "a.h5", arrays), EFFICIENTNET)
-    assert "normalises pictures by the variance [0.0524" in message
+    assert "normalizes images by the variance [0.0524" in message
 
 
 # Real files
@@ -400,17 +370,18 @@ def test_another_normalisation_of_efficientnet_is_refused(tmp_path):
 
 @needs_shared
 def test_a_real_file_in_theanos_order_is_refused():
-    with open_keras_h5(THEANO) as tensors, pytest.raises(ConversionError, match="Theano's kernels"):
-        keras_applications.naming("vgg16", tensors)
+    with read_keras_h5(THEANO) as tensors, pytest.raises(ConversionError, match="Theano's kernels"):
+        keras_refusals.check("vgg16", tensors)
 
 
 @needs_shared
 def test_the_backbone_in_a_real_whole_model_file_is_found_by_name():
     entry = modelzoo.info("mobilenet_v2_0.35_224.keras")
     shapes = conversion.weight_shapes(entry)
-    backbone = {path: shape for path, shape in shapes.items() if path not in weights.top(shapes)}
-    with open_keras_h5(WHOLE_MODEL) as tensors:
-        name_of = keras_applications.naming(entry.graph.variant, tensors)
+    top, _ = architectures.top_weights(entry.graph, shapes)
+    backbone = {path: shape for path, shape in shapes.items() if path not in top}
+    with read_keras_h5(WHOLE_MODEL) as tensors:
+        name_of = keras_applications.upstream_names(entry.graph.variant, tensors)
         given = {name_of(path): tensors[name_of(path)].shape for path in backbone}
         pairing.check_shapes({path: name_of(path) for path in backbone}, backbone, given)
         assert len(given) == len(tensors) - 3  # the other three are a head of somebody's own
@@ -427,8 +398,8 @@ def test_the_real_mobilenets_features_tell_clothes_apart():
         photos = [
             (path, label) for label, name in enumerate(classes) for path in (CLOTHING / part / name).iterdir()
         ]
-        pictures = modelzoo.preprocess([middle_square(path) for path, _ in photos], MOBILENET)
-        return model.predict(pictures, batch_size=64, verbose=0), np.array([label for _, label in photos])
+        images = modelzoo.preprocess([middle_square(path) for path, _ in photos], MOBILENET)
+        return model.predict(images, batch_size=64, verbose=0), np.array([label for _, label in photos])
 
     x, labels = features("train")
     mean, deviation = x.mean(0), x.std(0)

@@ -8,7 +8,7 @@ import keras
 import pytest
 
 import modelzoo
-from modelzoo import keras_originals, parity
+from modelzoo.verification import comparison, keras_originals, originals
 from tests.parity import row
 
 ENTRIES = [modelzoo.info(key) for key in modelzoo.list_models()]
@@ -25,22 +25,22 @@ def _free_memory():
 @pytest.mark.parametrize("entry", WITH_GOLDEN, ids=lambda entry: entry.key)
 def test_logits_and_feature_maps_are_the_original_programs(entry, record_property):
     """Those of keras.applications are in test_keras_applications.py."""
-    figures = parity.compare(entry, parity.original(entry))
+    figures = comparison.compare(entry, originals.outputs(entry))
     record_property("parity", row(entry, figures))
     assert figures["argmax_equal"]
     assert figures["logits_std"] > 0.1  # a constant output would agree with anything
-    assert parity.worst(figures) <= parity.limit(entry)
+    assert comparison.worst(figures) <= comparison.limit(entry)
 
 
 def test_every_golden_belongs_to_an_entry():
-    assert {path.stem for path in parity.GOLDENS.glob("*.npz")} == {entry.key for entry in WITH_GOLDEN}
+    assert {path.stem for path in originals.GOLDENS.glob("*.npz")} == {entry.key for entry in WITH_GOLDEN}
 
 
 @pytest.mark.parametrize("entry", WITH_GOLDEN, ids=lambda entry: entry.key)
-def test_the_goldens_logits_depend_on_the_picture(entry):
+def test_the_goldens_logits_depend_on_the_image(entry):
     """Else any network with the same last bias would pass."""
-    golden = parity.original(entry)
-    first, second = (golden[f"{name}/logits"][0] for name in parity.inputs(entry))
+    golden = originals.outputs(entry)
+    first, second = (golden[f"{name}/logits"][0] for name in comparison.inputs(entry))
     if entry.task == "detection":  # the grids' middle cells, far from what padding does at the edges
         first, second = (grid[len(grid) // 2, grid.shape[1] // 2] for grid in (first, second))
-    assert parity.relative(second, first) > 0.05
+    assert comparison.relative(second, first) > 0.05

@@ -5,47 +5,61 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import labels, parity, registry, verification
+from modelzoo import registry, verification
 from modelzoo.cli import main
+from modelzoo.files import sha256
+from modelzoo.images import preprocess
+from modelzoo.verification import checks, keras_originals, known_answers, originals
+from modelzoo.verification.known_answers import KnownAnswer
 from tests.conftest import CAT, SHARED
 
 MODEL = "mobilenet_v1_0.25_128.slim"  # the quickest one that has a golden
+OWN = "resnet9_cifar10.modelzoo"  # its weights come with the package
 PHOTOS = SHARED / "data" / "photos"
-KNOWN = verification._known()
+KNOWN = known_answers.packaged()
 
 
-def answered(monkeypatch, tmp_path, **changes):
-    """A known answer for our own bundled model: what it says of the cat today, unless changed."""
-    predictions = modelzoo.classify(CAT)[0][:2]
-    ids = [label.id for label in labels.read("cifar10")]
-    answer = {
+@pytest.fixture(scope="module")
+def cat_answer() -> dict:
+    """An answer for our own bundled model, as the file has it: what it says of the cat today."""
+    images = preprocess(CAT, OWN)
+    probabilities = keras.ops.convert_to_numpy(modelzoo.load(OWN)(images, training=False))[0]
+    best = np.argsort(probabilities)[::-1][:2]
+    return {
         "model": "resnet9_cifar10.*",
-        "picture": "cat",
+        "image": "cat",
         "output": "probabilities",
-        "expected": [[ids.index(p.id), p.probability] for p in predictions],
+        "expected": [[int(index), float(probabilities[index])] for index in best],
         "tolerance": 1e-3,
         "source": "this test",
     }
-    digest = verification.digests(CAT, ("sha256",))["sha256"]
-    known = {
-        "pictures": {"cat": {"sha256": digest, "url": "https://127.0.0.1/cat.jpg"}},
-        "answers": [answer | changes],
-    }
-    monkeypatch.setattr(verification, "_known", lambda: known)
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    shutil.copy(CAT, folder / "under another name")
-    return folder
 
 
-def test_a_right_answer_passes(monkeypatch, tmp_path):
-    folder = answered(monkeypatch, tmp_path)
-    golden, answer = verification.verify("resnet9_cifar10", pictures=folder)
+@pytest.fixture
+def publish(monkeypatch, tmp_path, cat_answer):
+    """Makes that answer, with changes, the only one that is known; gives the folder with its image."""
+
+    def publish(**changes):
+        image = {"sha256": sha256(CAT), "url": "https://127.0.0.1/cat.jpg"}
+        known = known_answers.parse({"images": {"cat": image}, "answers": [cat_answer | changes]})
+        monkeypatch.setattr(known_answers, "packaged", lambda: known)
+        folder = tmp_path / "images"
+        folder.mkdir()
+        shutil.copy(CAT, folder / "under another name")
+        return folder
+
+    return publish
+
+
+def test_a_right_answer_passes(publish):
+    golden, answer = verification.verify(OWN, images=publish())
     assert golden.passed
     assert "relative L2 error" in golden.detail
     assert answer.passed
@@ -56,38 +70,42 @@ def test_a_right_answer_passes(monkeypatch, tmp_path):
     ("changes", "passed", "detail"),
     [
         ({"expected": [[3, 0.5]]}, False, r"off by 4\.\de-01 at most, up to 0\.001 is right"),
-        ({"output": "rank", "expected": [[3, 1]]}, True, "class 3 comes at rank 1, wanted 1"),
-        ({"output": "rank", "expected": [[0, 1]]}, False, r"class 0 comes at rank \d+, wanted 1"),
+        (
+            {"output": "rank", "expected": [[3, 1]]},
+            True,
+            "expected class 3 at rank 1, found it at rank 1",
+        ),
+        ({"output": "rank", "expected": [[0, 1]]}, False, r"class 0 at rank 1, found it at rank \d+"),
         ({"output": "logits", "tolerance": 1e9}, True, "up to 1e[+]09"),
     ],
 )
-def test_other_answers(monkeypatch, tmp_path, changes, passed, detail):
-    folder = answered(monkeypatch, tmp_path, **changes)
-    *_, answer = verification.verify("resnet9_cifar10", pictures=folder)
+def test_other_answers(publish, changes, passed, detail):
+    *_, answer = verification.verify(OWN, images=publish(**changes))
     assert answer.passed is passed
     assert re.search(detail, answer.detail)
 
 
-def test_a_picture_that_cannot_be_had_is_said_to_be_missing(monkeypatch, tmp_path):
-    answered(monkeypatch, tmp_path)
-    *_, answer = verification.verify("resnet9_cifar10")
+def test_an_image_that_is_not_available_is_said_to_be_missing(publish):
+    publish()
+    *_, answer = verification.verify(OWN)
     assert answer.passed is None
-    assert answer.detail.startswith("the picture cannot be had: https://127.0.0.1/cat.jpg: ")
+    assert answer.detail.startswith("the image is not available: https://127.0.0.1/cat.jpg: ")
 
 
 def test_without_pretrained_weights_every_answer_is_named_as_not_run():
     golden, weights, answer = verification.verify("mobilenet_v2_1.0_224.slim")
     assert golden.passed
     assert weights.passed is None
-    assert "cannot be had" in weights.detail
+    assert "not available" in weights.detail
     assert answer.passed is None
     assert answer.detail == "the weights are missing"
     assert answer.name.startswith("logits of mmdnn_seagull, Microsoft/MMdnn@")
 
 
 def test_a_network_that_computes_something_else_fails(monkeypatch, capsys):
-    wrong = {name: array * np.float32(1.001) for name, array in parity.original(registry.info(MODEL)).items()}
-    monkeypatch.setattr(parity, "original", lambda entry: wrong)
+    right = originals.outputs(registry.info(MODEL))
+    wrong = {name: array * np.float32(1.001) for name, array in right.items()}
+    monkeypatch.setattr(originals, "outputs", lambda entry: wrong)
     assert main(["verify", MODEL]) == 1
     output = capsys.readouterr()
     assert "FAILED   synthetic weights against research/slim" in output.out
@@ -101,18 +119,67 @@ def test_the_command_prints_each_check(capsys):
     assert lines[1]["detail"] == "none were published for these weights"
 
 
-@pytest.mark.parametrize("answer", KNOWN["answers"], ids=lambda answer: answer["model"] + answer["picture"])
-def test_a_known_answer_is_about_a_model_a_picture_and_classes_that_exist(answer):
-    keys = modelzoo.list_models(answer["model"])
+# Originals
+
+
+@pytest.mark.parametrize("key", modelzoo.list_models())
+def test_every_entry_has_an_original_that_is_named(key):
+    entry = registry.info(key)
+    assert originals.is_known(entry)
+    assert originals.program(entry) in {"keras.applications", *originals.PROGRAMS.values()}
+
+
+def test_a_model_of_ones_own_without_an_original_is_not_checked_and_not_failed():
+    check = checks._against_the_original(replace(registry.info(OWN), key="mine.team"))
+    assert check.passed is None
+    assert check.detail == "no outputs of an original program are known"
+
+
+def test_an_original_of_an_unknown_tag_has_a_name():
+    assert originals.program(replace(registry.info(OWN), key="mine.team")) == "the original program of team"
+
+
+def test_a_model_of_ones_own_of_keras_applications_is_compared_with_keras():
+    """Without a source, and with another number of classes."""
+    entry = registry.info("mobilenet_0.25_128.keras")
+    entry = replace(entry, key="mine.team", sources=(), graph=replace(entry.graph, classes=7))
+    assert keras_originals.has(entry)
+    assert checks._against_the_original(entry).passed
+
+
+# Published answers
+
+
+@pytest.mark.parametrize("answer", KNOWN.answers, ids=lambda answer: answer.model + answer.image)
+def test_a_known_answer_is_about_a_model_an_image_and_classes_that_exist(answer):
+    keys = modelzoo.list_models(answer.model)
     assert keys
-    assert answer["picture"] in {verification.ZEROS, *KNOWN["pictures"]}
-    assert answer.get("recipe", "keras_tf") in registry.packaged().pictures
+    assert answer.image in {known_answers.ZEROS, *KNOWN.images}
     for key in keys:
-        width = 2048 if answer["output"] == "pool" else registry.info(key).graph.classes
-        assert all(0 <= index < width for index, _ in answer["expected"])
+        entry = registry.info(key)
+        width = 2048 if answer.output == "pool" else entry.graph.classes
+        assert all(0 <= index < width for index, _ in answer.expected)
+        assert known_answers.preprocessing_of(entry, answer).crop_size > 0
+
+
+def test_an_answer_may_want_another_size_and_other_channels():
+    entry = registry.info("vgg_19.slim")
+    answer = KnownAnswer(
+        model="*",
+        image=known_answers.ZEROS,
+        output="logits",
+        expected=(),
+        source="this test",
+        preprocessing="keras_tf",
+        size=64,
+        channels="BGR",
+    )
+    preprocessing = known_answers.preprocessing_of(entry, answer)
+    assert preprocessing == replace(registry.packaged().named_preprocessing("keras_tf", 64), channels="BGR")
+    assert known_answers.network_input(entry, answer, None).shape == (1, 64, 64, 3)
 
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"{PHOTOS} is not there")
-@pytest.mark.parametrize("name", KNOWN["pictures"])
-def test_the_pictures_are_those_whose_checksums_are_known(name):
-    assert verification._picture(name, PHOTOS).stem == name
+@pytest.mark.parametrize("name", KNOWN.images)
+def test_the_images_are_those_whose_checksums_are_known(name):
+    assert known_answers.find_image(KNOWN.images[name], PHOTOS).stem == name

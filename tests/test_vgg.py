@@ -8,7 +8,7 @@ from modelzoo import architectures
 
 
 def build(side, **options):
-    return architectures.build("vgg", "16", input_shape=(side, side, 3), initialise=False, **options)
+    return architectures.build("vgg", "16", input_shape=(side, side, 3), initialize=False, **options)
 
 
 def test_without_top_the_output_is_the_last_pooling():
@@ -27,10 +27,10 @@ def test_the_maps_are_the_last_before_each_halving():
 
 
 @pytest.mark.parametrize("side", [224, 288, None])
-def test_any_picture_from_224_pixels_on_gives_one_answer(side):
+def test_any_image_from_224_pixels_on_gives_one_answer(side):
     assert build(side, classes=5).output.shape == (None, 5)
 
 
-def test_a_picture_too_small_for_the_top_is_refused():
-    with pytest.raises(ValueError, match="needs pictures of at least 224x224 pixels; use include_top=False"):
+def test_an_image_too_small_for_the_top_is_refused():
+    with pytest.raises(ValueError, match="needs images of at least 224x224 pixels; use include_top=False"):
         build(223, classes=5)

@@ -1,4 +1,4 @@
-"""Our weight files: complete, strict, deterministic to the byte, and readable by plain Keras."""
+"""modelzoo weight files: complete, strict, deterministic to the byte, and readable by plain Keras."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import registry, synthetic, weights
+from modelzoo import registry, weights
+from modelzoo.architectures import synthetic
 from modelzoo.errors import WeightsMismatch
 
-RECEIPT = {"model": "small.test"}
+PROVENANCE = {"model": "small.test"}
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def arrays(model):
 @pytest.fixture
 def file(arrays, tmp_path):
     path = tmp_path / "small.h5"
-    weights.write(path, arrays.items(), RECEIPT)
+    weights.write(path, arrays.items(), PROVENANCE)
     return path
 
 
@@ -52,7 +53,7 @@ def test_what_was_written_is_assigned(model, arrays, file):
 
 
 def test_equal_contents_give_equal_bytes(arrays, file, tmp_path):
-    weights.write(tmp_path / "again.h5", arrays.items(), RECEIPT)
+    weights.write(tmp_path / "again.h5", arrays.items(), PROVENANCE)
     digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (file, tmp_path / "again.h5")}
     assert len(digests) == 1
 
@@ -62,48 +63,78 @@ def test_plain_keras_reads_the_file_by_name(model, arrays, file):
     assert same(current(model), arrays)
 
 
-def test_the_receipt_says_which_model_it_is(file):
-    assert weights.receipt(file) == RECEIPT
+def test_the_provenance_says_which_model_it_is(file):
+    assert weights.provenance(file) == PROVENANCE
 
 
 def test_float16_files_are_assigned_as_float32(model, arrays, tmp_path):
     path = tmp_path / "half.h5"
-    weights.write(path, ((name, array.astype(np.float16)) for name, array in arrays.items()), RECEIPT)
+    weights.write(path, ((name, array.astype(np.float16)) for name, array in arrays.items()), PROVENANCE)
     weights.assign(model, path)
     assert same(current(model), {n: a.astype(np.float16).astype(np.float32) for n, a in arrays.items()})
 
 
 def test_a_model_without_head_takes_the_same_file(model, arrays, file):
     backbone = keras.Model(model.input, model.get_layer("pool").output)
-    weights.assign(backbone, file)
+    weights.assign(backbone, file, skip=["logits"])
     assert same(current(backbone), {n: a for n, a in arrays.items() if not n.startswith("logits/")})
-
-
-def test_a_fresh_head_is_left_alone(model, arrays, file):
-    before = model.get_layer("logits").kernel.numpy()
-    weights.assign(model, file, fresh_head=True)
-    assert np.array_equal(model.get_layer("logits").kernel.numpy(), before)
-    assert np.array_equal(model.get_layer("stem_conv").kernel.numpy(), arrays["stem_conv/kernel"])
+    with pytest.raises(WeightsMismatch, match="unexpected: logits/bias, logits/kernel"):
+        weights.assign(backbone, file)
 
 
 def without(name):
     return lambda arrays: {n: a for n, a in arrays.items() if n != name}
 
 
+def headless(arrays):
+    return {name: array for name, array in arrays.items() if not name.startswith("logits/")}
+
+
+@pytest.mark.parametrize("change", [dict, headless, without("logits/bias")])
+def test_layers_that_are_skipped_keep_their_values_whether_the_file_has_them_or_not(
+    change, model, arrays, tmp_path
+):
+    weights.write(tmp_path / "changed.h5", change(arrays).items(), PROVENANCE)
+    before = model.get_layer("logits").kernel.numpy()
+    weights.assign(model, tmp_path / "changed.h5", skip=["logits"])
+    assert np.array_equal(model.get_layer("logits").kernel.numpy(), before)
+    assert np.array_equal(model.get_layer("stem_conv").kernel.numpy(), arrays["stem_conv/kernel"])
+
+
+def test_values_come_from_a_function_of_path_and_shape(model, arrays):
+    before = model.get_layer("logits").kernel.numpy()
+    weights.assign_values(model, synthetic.array, skip=["logits"])
+    assert np.array_equal(model.get_layer("logits").kernel.numpy(), before)
+    weights.assign_values(model, synthetic.array)
+    assert same(current(model), arrays)
+
+
+@pytest.mark.parametrize(
+    ("stated", "warning"),
+    [
+        ({}, None),
+        ({"warning": "trained on noise"}, "trained on noise"),
+        # A file of version 0.1.
+        ({"synthetic": True}, "it has synthetic weights: predictions are meaningless"),
+        ({"synthetic": False}, None),
+    ],
+)
+def test_a_file_says_what_its_user_should_be_warned_of(stated, warning, arrays, tmp_path):
+    weights.write(tmp_path / "small.h5", arrays.items(), PROVENANCE | stated)
+    assert weights.warning(tmp_path / "small.h5") == warning
+
+
 BREAKAGES = {
-    "missing": (without("stem_bn/beta"), "lacks stem_bn/beta"),
-    "headless": (
-        lambda a: {n: x for n, x in a.items() if "logits" not in n},
-        "lacks logits/bias, logits/kernel",
-    ),
-    "left over": (lambda a: a | {"extra/kernel": np.zeros(1)}, "has beyond the model extra/kernel"),
+    "missing": (without("stem_bn/beta"), "missing: stem_bn/beta"),
+    "headless": (headless, "missing: logits/bias, logits/kernel"),
+    "unexpected": (lambda a: a | {"extra/kernel": np.zeros(1)}, "unexpected: extra/kernel"),
     "renamed": (
         lambda a: without("stem_bn/beta")(a) | {"stem_bn/betta": a["stem_bn/beta"]},
-        "lacks stem_bn/beta and has beyond the model stem_bn/betta",
+        "missing: stem_bn/beta; unexpected: stem_bn/betta",
     ),
     "another shape": (
         lambda a: a | {"stem_bn/beta": np.zeros(3, np.float32)},
-        r"has stem_bn/beta of shape \(3,\) where \(4,\) is wanted",
+        r"expected stem_bn/beta of shape \(4,\), found \(3,\)",
     ),
 }
 
@@ -111,7 +142,7 @@ BREAKAGES = {
 @pytest.mark.parametrize("name", BREAKAGES)
 def test_a_file_that_does_not_fit_is_refused_and_the_model_unchanged(name, model, arrays, tmp_path):
     change, message = BREAKAGES[name]
-    weights.write(tmp_path / "broken.h5", change(arrays).items(), RECEIPT)
+    weights.write(tmp_path / "broken.h5", change(arrays).items(), PROVENANCE)
     before = current(model)
     with pytest.raises(WeightsMismatch, match=f"holds the weights of small.test, .*{message}"):
         weights.assign(model, tmp_path / "broken.h5")
@@ -127,7 +158,7 @@ def test_text_is_refused(model, tmp_path):
 def test_a_foreign_hdf5_file_is_refused(model, tmp_path):
     with h5py.File(tmp_path / "foreign.h5", "w") as foreign:
         foreign["stem_conv/kernel"] = 1.0
-    with pytest.raises(WeightsMismatch, match="is not one of our weight files"):
+    with pytest.raises(WeightsMismatch, match="was not written by modelzoo"):
         weights.assign(model, tmp_path / "foreign.h5")
 
 
@@ -137,7 +168,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path):
         raise RuntimeError("the source broke")
 
     with pytest.raises(RuntimeError):
-        weights.write(tmp_path / "half.h5", failing(), RECEIPT)
+        weights.write(tmp_path / "half.h5", failing(), PROVENANCE)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,8 +183,8 @@ def test_synthetic_weights_are_the_same_everywhere():
 )
 def test_the_bundled_file_is_small_and_says_what_it_was_trained_and_measured_on(entry):
     path = modelzoo.weights_file(entry.key)
-    receipt = weights.receipt(path)
+    provenance = weights.provenance(path)
     assert path.stat().st_size < 2.5 * 2**20
-    assert receipt["trained_on"]
-    assert receipt["measured_on"]
-    assert receipt["accuracy"] == entry.metric("top1")
+    assert provenance["trained_on"]
+    assert provenance["measured_on"]
+    assert provenance["accuracy"] == entry.metric("top1")

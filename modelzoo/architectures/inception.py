@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modelzoo.architectures.layers import Layers
+from modelzoo.architectures.family import Family, NormOptions, Tensor
 
-NORM = {"epsilon": 1e-3, "momentum": 0.9997, "scale": False}
+if TYPE_CHECKING:
+    from modelzoo.architectures.layers import Layers
+
+NORM: NormOptions = {"epsilon": 1e-3, "momentum": 0.9997, "scale": False}
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,14 @@ Block = tuple[Branch, ...]
 Step = Conv | SeparableConv | Pool | Block
 
 
-def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
+def backbone(nn: Layers, images: Tensor, variant: str) -> dict[str, Tensor]:
     """The feature maps by name: C1 has stride 2, C2 stride 4, and so on; the last one feeds the head."""
     return follow(nn, images, VARIANTS[variant], apply)
 
 
-def follow(nn: Layers, x, steps: Mapping[str, Any], apply: Callable) -> dict[str, Any]:
+def follow(
+    nn: Layers, x: Tensor, steps: Mapping[str, Any], apply: Callable[..., Tensor]
+) -> dict[str, Tensor]:
     """The feature maps after all steps: Cn is what the last step before the next halving gave."""
     features = {}
     halvings = 0
@@ -77,13 +82,13 @@ def follow(nn: Layers, x, steps: Mapping[str, Any], apply: Callable) -> dict[str
     return features
 
 
-def halves(step) -> bool:
+def halves(step: Any) -> bool:
     """Whether the step has stride 2; the branches of a block all have the same."""
     layers = step[0] if isinstance(step, tuple) else (step,)
     return any(getattr(layer, "stride", 1) == 2 for layer in layers)
 
 
-def apply(nn: Layers, x, step: Step, name: str):
+def apply(nn: Layers, x: Tensor, step: Step, name: str) -> Tensor:
     """One step of a network."""
     if isinstance(step, Conv):
         return conv_norm_relu(nn, x, step, name)
@@ -94,12 +99,12 @@ def apply(nn: Layers, x, step: Step, name: str):
     return nn.concat(branches(nn, x, step, name), name=name)
 
 
-def branches(nn: Layers, x, block: Block, name: str) -> list[Any]:
+def branches(nn: Layers, x: Tensor, block: Block, name: str) -> list[Tensor]:
     """What each branch of the block makes of the input."""
     return [branch(nn, x, layers, f"{name}_branch{number}") for number, layers in enumerate(block, start=1)]
 
 
-def branch(nn: Layers, x, layers: Branch, name: str):
+def branch(nn: Layers, x: Tensor, layers: Branch, name: str) -> Tensor:
     """The layers one after the other; their convolutions are counted from 1, those of a fork too."""
     number = count(1)
     for layer in layers:
@@ -113,14 +118,14 @@ def branch(nn: Layers, x, layers: Branch, name: str):
     return x
 
 
-def conv_norm_relu(nn: Layers, x, conv: Conv, name: str):
+def conv_norm_relu(nn: Layers, x: Tensor, conv: Conv, name: str) -> Tensor:
     """Convolution, batch norm and ReLU, named conv_1a, bn_1a and relu_1a."""
     x = nn.conv(x, conv.filters, conv.kernel, stride=conv.stride, padding=conv.padding, name=name)
     x = nn.norm(x, name=name.replace("conv", "bn"), **NORM)
     return nn.relu(x, name=name.replace("conv", "relu"))
 
 
-def separable_conv_relu(nn: Layers, x, conv: SeparableConv, name: str):
+def separable_conv_relu(nn: Layers, x: Tensor, conv: SeparableConv, name: str) -> Tensor:
     """Depthwise and pointwise convolution and ReLU: a bias, no norm, as slim's scope norms conv2d alone."""
     x = nn.depthwise_conv(
         x,
@@ -134,7 +139,7 @@ def separable_conv_relu(nn: Layers, x, conv: SeparableConv, name: str):
     return nn.relu(x, name=name.replace("conv", "relu"))
 
 
-def pool(nn: Layers, x, layer: Pool, name: str):
+def pool(nn: Layers, x: Tensor, layer: Pool, name: str) -> Tensor:
     pooling = {"max": nn.max_pool, "avg": nn.average_pool}[layer.kind]
     return pooling(x, layer.size, stride=layer.stride, padding=layer.padding, name=name)
 
@@ -321,3 +326,5 @@ V4: dict[str, Step] = (
 )
 
 VARIANTS = {"v1": V1, "v2": V2, "v3": V3, "v4": V4}
+
+FAMILY = Family(VARIANTS, backbone)

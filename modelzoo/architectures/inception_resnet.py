@@ -7,11 +7,14 @@ research/slim/nets/inception_resnet_v2.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modelzoo.architectures import inception
+from modelzoo.architectures.family import Family, Tensor
 from modelzoo.architectures.inception import Block, Conv, Pool, Step
-from modelzoo.architectures.layers import Layers
+
+if TYPE_CHECKING:
+    from modelzoo.architectures.layers import Layers
 
 
 @dataclass(frozen=True)
@@ -23,19 +26,19 @@ class Residual:
     activate: bool = True
 
 
-def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
+def backbone(nn: Layers, images: Tensor, variant: str) -> dict[str, Tensor]:
     """The feature maps by name: C1 has stride 2, C2 stride 4, and so on; the last one feeds the head."""
     return inception.follow(nn, images, VARIANTS[variant], apply)
 
 
-def apply(nn: Layers, x, step: Step | Residual, name: str):
+def apply(nn: Layers, x: Tensor, step: Step | Residual, name: str) -> Tensor:
     """One step of a network."""
     if isinstance(step, Residual):
         return residual_block(nn, x, step, name)
     return inception.apply(nn, x, step, name)
 
 
-def residual_block(nn: Layers, x, step: Residual, name: str):
+def residual_block(nn: Layers, x: Tensor, step: Residual, name: str) -> Tensor:
     """The projection has a bias, but no norm and no activation before the sum."""
     residual = nn.concat(inception.branches(nn, x, step.block, name), name=f"{name}_concat")
     residual = nn.conv(residual, x.shape[-1], 1, bias=True, name=f"{name}_conv")
@@ -91,3 +94,5 @@ V2: dict[str, Step | Residual] = (
 )
 
 VARIANTS = {"v2": V2}
+
+FAMILY = Family(VARIANTS, backbone)

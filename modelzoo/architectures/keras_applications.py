@@ -1,9 +1,9 @@
-"""keras.applications' networks: Keras' own function draws the graph, this file names its maps.
+"""keras.applications' networks: Keras' own function builds the graph, this file names its maps.
 
-Where a layer must be another than Keras', for pictures of every size or to be saved, the graph is only a
-drawing, whose weights never come to be, and every layer of it is copied by its configuration. Layer names are
-Keras' own; those that Keras numbers by itself (`conv2d_17`) count from the beginning of the network, not of
-the process.
+Where a layer must be another than Keras', for images of every size or to be saved, Keras' graph is only a
+template, whose weights never get values, and every layer of it is copied by its configuration. Layer names
+are Keras' own; those that Keras numbers by itself (`conv2d_17`) count from the beginning of the network, not
+of the process.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-import keras
+from modelzoo import variables
+from modelzoo.architectures.family import CHAINED_GAMMA, Family, Proof, Tensor, average_pool
 
-from modelzoo.architectures import deferred
-from modelzoo.architectures.layers import Layers
+if TYPE_CHECKING:
+    import keras
 
-# EfficientNet's files keep their normalisation beside the weights, the same in all of them: the mean, and the
+    from modelzoo.architectures.layers import Layers
+
+# EfficientNet's files keep their normalization beside the weights, the same in all of them: the mean, and the
 # standard deviation where the variance belongs. Keras makes up for that with one more division, but only when
 # it loads a file itself (https://github.com/tensorflow/tensorflow/issues/49930). Here they are constants.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -34,40 +37,38 @@ class Variant:
     model: str  # the function's name there
     maps: Mapping[str, str]  # C1, C2, ... -> the layer (or operation) that puts it out
     options: Mapping[str, Any] = field(default_factory=dict)
-    top: Callable[[Layers, Any], Any] | None = None  # between the last map and the logits; None: the average
+    top: Callable[[Layers, Tensor], Tensor] | None = None  # from the last map to the logits; None: average
     copied: bool = False  # some of its layers are changed, see _copied_layer
-    pads: str | None = None  # layers that pad by the size of the picture, where the next one can do it
-    fixed_size: bool = False  # drawn for one size of pictures only
+    pads: str | None = None  # layers that pad by the size of the image, where the next one can do it
+    fixed_size: bool = False  # built for one size of images only
 
 
-def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
+def backbone(nn: Layers, images: Tensor, variant: str) -> dict[str, Tensor]:
     """The feature maps by name: Cn is the trunk's last map of stride 2**n; the last one feeds the head.
 
     In a network of blocks the trunk is what the blocks put out, not what is inside them.
     """
     facts = VARIANTS[variant]
     if not facts.copied:
-        model = _drawing(facts, nn, tuple(images.shape[1:]), images)
+        model = _keras_model(facts, nn, tuple(images.shape[1:]), images)
         return {name: model.get_layer(layer).output for name, layer in facts.maps.items()}
-    outputs = _copy(nn, images, _drawing(facts, nn, tuple(images.shape[1:])), facts)
+    outputs = _copy(images, _keras_model(facts, nn, tuple(images.shape[1:])), facts)
     return {name: outputs[layer] for name, layer in facts.maps.items()}
 
 
-def top(nn: Layers, x, variant: str):
+def top(nn: Layers, x: Tensor, variant: str) -> Tensor:
     """The vector that the logits are computed from."""
     head = VARIANTS[variant].top
-    return nn.global_pool(x, "avg", name="pool") if head is None else head(nn, x)
+    return average_pool(nn, x, variant) if head is None else head(nn, x)
 
 
-def vgg_top(nn: Layers, x):
+def vgg_top(nn: Layers, x: Tensor) -> Tensor:
     """Two dense layers, as convolutions: the first one's weights are Keras' after Flatten, in the same order.
 
-    So pictures may be larger than 224 x 224: the head then looks at every place, and the average decides.
+    So images may be larger than 224 x 224: the head then looks at every place, and the average decides.
     """
     if any(side is not None and side < VGG_GRID for side in x.shape[1:3]):
-        raise ValueError(
-            "VGG's head needs pictures of at least 224x224 pixels; include_top=False takes less."
-        )
+        raise ValueError("VGG's head needs images of at least 224x224 pixels; include_top=False takes less.")
     x = nn.conv(x, 4096, VGG_GRID, padding="valid", bias=True, name="fc1")
     x = nn.relu(x, name="fc1_relu")
     x = nn.conv(x, 4096, 1, bias=True, name="fc2")
@@ -75,30 +76,34 @@ def vgg_top(nn: Layers, x):
     return nn.global_pool(x, "avg", name="pool")
 
 
-def mobilenet_v3_top(units: int, activation: str) -> Callable[[Layers, Any], Any]:
+def mobilenet_v3_top(units: int, activation: str) -> Callable[[Layers, Tensor], Tensor]:
     """A dense layer after the average; Keras writes it as a 1x1 convolution."""
 
-    def head(nn: Layers, x):
+    def head(nn: Layers, x: Tensor) -> Tensor:
         x = nn.global_pool(x, "avg", name="pool")
         x = nn.dense(x, units, name="conv_2")
-        return keras.layers.Activation(activation, dtype=nn.dtype, name=f"conv_2_{activation}")(x)
+        return nn.activation(x, activation, name=f"conv_2_{activation}")
 
     return head
 
 
-def convnext_top(nn: Layers, x):
+def convnext_top(nn: Layers, x: Tensor) -> Tensor:
     x = nn.global_pool(x, "avg", name="pool")
-    return keras.layers.LayerNormalization(epsilon=1e-6, dtype=nn.dtype, name="head_layernorm")(x)
+    return nn.layer_norm(x, epsilon=1e-6, name="head_layernorm")
 
 
-def _drawing(facts: Variant, nn: Layers, input_shape: tuple, images=None) -> keras.Model:
+def _keras_model(
+    facts: Variant, nn: Layers, input_shape: tuple[int | None, ...], images: Tensor = None
+) -> keras.Model:
     """Keras' model without its head, of `images` or of an input of its own, whose weights have no values."""
+    import keras
+
     if keras.config.image_data_format() != "channels_last":
         raise ValueError("This network needs keras.config.set_image_data_format('channels_last').")
     if facts.fixed_size and None in input_shape[:2]:
-        raise ValueError(f"keras.applications draws {facts.model} for one size of pictures: name both sides.")
+        raise ValueError(f"keras.applications builds {facts.model} for one size of images: name both sides.")
 
-    def draw() -> keras.Model:
+    def construct() -> keras.Model:
         keras.config.set_dtype_policy(nn.dtype)  # this thread's
         function = getattr(keras.applications, facts.model)
         arguments = {"include_top": False, "weights": None, "input_shape": input_shape}
@@ -106,45 +111,52 @@ def _drawing(facts: Variant, nn: Layers, input_shape: tuple, images=None) -> ker
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This model usually expects 1 or 3 input channels")
-        return deferred.without_values(draw)
+        return variables.without_values(construct)
 
 
-def _copy(nn: Layers, images, drawing: keras.Model, facts: Variant) -> dict[str, Any]:
-    """Applies copies of all the drawing's layers to `images`; their outputs by the layer's name."""
-    outputs: dict[str, Any] = {}
+def _copy(images: Tensor, template: keras.Model, facts: Variant) -> dict[str, Tensor]:
+    """Applies copies of all the template's layers to `images`; their outputs by the layer's name."""
+    import keras
 
-    def copy(layer):
+    outputs: dict[str, Tensor] = {}
+
+    def copy(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, keras.Sequential):
             return keras.Sequential([copy(inner) for inner in layer.layers], name=layer.name)
         return _copied_layer(layer, facts)
 
-    def call(layer, *arguments, **options):
+    def call(layer: keras.Layer, *arguments: Any, **options: Any) -> Tensor:
         if facts.pads is not None and re.fullmatch(facts.pads, layer.name):
             return arguments[0]
         outputs[layer.name] = layer(*arguments, **options)
         return outputs[layer.name]
 
-    keras.models.clone_model(drawing, images, clone_function=copy, call_function=call)
+    keras.models.clone_model(template, images, clone_function=copy, call_function=call)
     return outputs
 
 
-def _copied_layer(layer, facts: Variant):
+def _copied_layer(layer: keras.Layer, facts: Variant) -> keras.Layer:
     """The layer again; three of them in another way, with the same result."""
+    import keras
+
     config = layer.get_config()
     kind = type(layer).__name__
     if kind == "LayerScale":
         # ConvNeXt's own layer gives its weight no name, and a saved model could not be read without it.
+        initializer: Any = keras.initializers.Constant(config["init_values"])  # Keras' signature says str
         return keras.layers.EinsumDense(
             "bhwc,c->bhwc",
             (None, None, config["projection_dim"]),
-            kernel_initializer=keras.initializers.Constant(config["init_values"]),
+            kernel_initializer=initializer,
             dtype=layer.dtype_policy,
             name=layer.name,
         )
-    if kind == "Normalization" and config["mean"] is None and layer.input.shape[-1] == len(IMAGENET_MEAN):
-        config["mean"], config["variance"] = IMAGENET_MEAN, tuple(std**2 for std in IMAGENET_STD)
+    if kind == "Normalization" and config["mean"] is None:
+        images: Any = layer.input
+        if images.shape[-1] == len(IMAGENET_MEAN):
+            config["mean"], config["variance"] = IMAGENET_MEAN, tuple(std**2 for std in IMAGENET_STD)
     if facts.pads is not None and config.get("padding") == "valid":
-        # What the skipped padding layer did for one size of pictures, TensorFlow's "same" does for every one.
+        # What the skipped padding layer did for one size of images, TensorFlow's "same" does for every one.
         config["padding"] = "same"
     return type(layer).from_config(config)
 
@@ -292,3 +304,31 @@ VARIANTS: dict[str, Variant] = {
     "convnext_large": _convnext("ConvNeXtLarge", 27),
     "convnext_xlarge": _convnext("ConvNeXtXLarge", 27),
 }
+
+# Squeeze and excitation halves what passes; in EfficientNet and MobileNet v3 the norm before makes up for it.
+# Not in EfficientNet's blocks with a shortcut (b, c, ...): over B7's 48 of them the activations would grow to
+# hundreds, where the gates flip at a rounding error.
+EXPANDED_GAMMA = (0.5, 1.3)
+PROOF = Proof(
+    gammas={
+        r"conv_dw_\d+_bn|block_\d+_depthwise_BN|expanded_conv_(\d+_)?depthwise_(bn|BN)": CHAINED_GAMMA,
+        r"block\d+[a-z]_bn": CHAINED_GAMMA,
+        r"(block\d+a|expanded_conv_\d+)_expand_bn": EXPANDED_GAMMA,
+    },
+    depthwise="depthwise|conv_dw|dwconv",
+)
+FAMILY = Family(
+    VARIANTS,
+    backbone,
+    top,
+    proof=PROOF,
+    other_proofs={
+        name: replace(
+            PROOF,
+            odd_size=None if facts.top is vgg_top else PROOF.odd_size,  # Keras' own head fits one size only
+            any_size=not facts.fixed_size,
+        )
+        for name, facts in VARIANTS.items()
+        if facts.fixed_size or facts.top is vgg_top
+    },
+)

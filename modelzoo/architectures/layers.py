@@ -14,8 +14,15 @@ from typing import Any
 
 import keras
 
+from modelzoo.architectures.family import Tensor
+
 SYMMETRIC = "symmetric"
-HE_NORMAL = {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"}
+Initializer = Any  # an object or a name; Keras' own signatures say only str
+
+
+def he_normal() -> Initializer:
+    """Of convolutions' kernels: keeps the variance backwards through a ReLU (He et al. 2015)."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Layers:
 
     def conv(
         self,
-        x,
+        x: Tensor,
         filters: int,
         kernel: int | tuple[int, int],
         *,
@@ -37,7 +44,7 @@ class Layers:
         stride: int = 1,
         padding: str = SYMMETRIC,
         bias: bool = False,
-    ):
+    ) -> Tensor:
         """A convolution; `kernel` is a side or (height, width), odd where the padding is symmetric."""
         x, padding = self._padded(x, kernel, stride, padding, name)
         layer = keras.layers.Conv2D(
@@ -46,7 +53,7 @@ class Layers:
             strides=stride,
             padding=padding,
             use_bias=bias,
-            kernel_initializer=keras.initializers.VarianceScaling(**HE_NORMAL),
+            kernel_initializer=he_normal(),
             data_format="channels_last",
             dtype=self.dtype,
             name=name,
@@ -55,14 +62,14 @@ class Layers:
 
     def depthwise_conv(
         self,
-        x,
+        x: Tensor,
         kernel: int,
         *,
         name: str,
         stride: int = 1,
         padding: str = SYMMETRIC,
         multiplier: int = 1,
-    ):
+    ) -> Tensor:
         """A convolution of each channel by itself to `multiplier` channels; `name` must say "depthwise"."""
         x, padding = self._padded(x, kernel, stride, padding, name)
         layer = keras.layers.DepthwiseConv2D(
@@ -71,48 +78,52 @@ class Layers:
             padding=padding,
             depth_multiplier=multiplier,
             use_bias=False,
-            depthwise_initializer=keras.initializers.VarianceScaling(**HE_NORMAL),
+            depthwise_initializer=he_normal(),
             data_format="channels_last",
             dtype=self.dtype,
             name=name,
         )
         return layer(x)
 
-    def norm(self, x, *, name: str, epsilon: float, momentum: float, scale: bool = True):
-        """A batch normalisation over the channels; without `scale` there is no gamma."""
+    def norm(self, x: Tensor, *, name: str, epsilon: float, momentum: float, scale: bool = True) -> Tensor:
+        """A batch normalization over the channels; without `scale` there is no gamma."""
         layer = keras.layers.BatchNormalization(
             axis=-1, epsilon=epsilon, momentum=momentum, scale=scale, dtype=self.dtype, name=name
         )
         return layer(x)
 
-    def relu(self, x, *, name: str, limit: float | None = None):
+    def layer_norm(self, x: Tensor, *, name: str, epsilon: float) -> Tensor:
+        """A normalization of each position over its channels."""
+        return keras.layers.LayerNormalization(epsilon=epsilon, dtype=self.dtype, name=name)(x)
+
+    def relu(self, x: Tensor, *, name: str, limit: float | None = None) -> Tensor:
         """max(x, 0), or min(max(x, 0), limit): a limit of 6 makes ReLU6."""
         return keras.layers.ReLU(limit, dtype=self.dtype, name=name)(x)
 
-    def leaky_relu(self, x, slope: float, *, name: str):
+    def leaky_relu(self, x: Tensor, slope: float, *, name: str) -> Tensor:
         """x where it is positive, and slope * x below zero."""
         return keras.layers.LeakyReLU(slope, dtype=self.dtype, name=name)(x)
 
-    def add(self, branches: Sequence[Any], *, name: str):
+    def add(self, branches: Sequence[Tensor], *, name: str) -> Tensor:
         return keras.layers.Add(dtype=self.dtype, name=name)(branches)
 
-    def scale(self, x, factor: float, *, name: str):
+    def scale(self, x: Tensor, factor: float, *, name: str) -> Tensor:
         """The input times a constant."""
         return keras.layers.Rescaling(factor, dtype=self.dtype, name=name)(x)
 
-    def concat(self, branches: Sequence[Any], *, name: str):
+    def concat(self, branches: Sequence[Tensor], *, name: str) -> Tensor:
         """The branches one after the other along the channels."""
         return keras.layers.Concatenate(axis=-1, dtype=self.dtype, name=name)(branches)
 
-    def reshape(self, x, shape: tuple[int, ...], *, name: str):
-        """The same numbers in the same order; `shape` is without the batch."""
+    def reshape(self, x: Tensor, shape: tuple[int, ...], *, name: str) -> Tensor:
+        """The same values in the same order; `shape` is without the batch."""
         return keras.layers.Reshape(shape, dtype=self.dtype, name=name)(x)
 
-    def permute(self, x, axes: tuple[int, ...], *, name: str):
+    def permute(self, x: Tensor, axes: tuple[int, ...], *, name: str) -> Tensor:
         """The axes in this order, counted from 1: the batch stays first."""
         return keras.layers.Permute(axes, dtype=self.dtype, name=name)(x)
 
-    def max_pool(self, x, size: int, *, stride: int, name: str, padding: str = SYMMETRIC):
+    def max_pool(self, x: Tensor, size: int, *, stride: int, name: str, padding: str = SYMMETRIC) -> Tensor:
         """A max pooling; symmetric padding is with zeros, so its input must come from a ReLU."""
         if padding == SYMMETRIC:
             x, padding = self._pad(x, size, name), "valid"
@@ -121,14 +132,16 @@ class Layers:
         )
         return layer(x)
 
-    def average_pool(self, x, size: int, *, name: str, stride: int | None = None, padding: str = "same"):
+    def average_pool(
+        self, x: Tensor, size: int, *, name: str, stride: int | None = None, padding: str = "same"
+    ) -> Tensor:
         """An average pooling, of stride `size` unless given; a window at the edge averages what it has."""
         layer = keras.layers.AveragePooling2D(
             size, stride or size, padding, data_format="channels_last", dtype=self.dtype, name=name
         )
         return layer(x)
 
-    def shift(self, x, *, name: str):
+    def shift(self, x: Tensor, *, name: str) -> Tensor:
         """The map moved by one pixel up and to the left; its last row and column become zeros."""
         pad = keras.layers.ZeroPadding2D(
             ((0, 1), (0, 1)), data_format="channels_last", dtype=self.dtype, name=f"{name}_pad"
@@ -138,7 +151,7 @@ class Layers:
         )
         return crop(pad(x))
 
-    def global_pool(self, x, kind: str, *, name: str):
+    def global_pool(self, x: Tensor, kind: str, *, name: str) -> Tensor:
         """The average ("avg") or maximum ("max") over height and width: (batch, channels)."""
         layer = {
             "avg": keras.layers.GlobalAveragePooling2D,
@@ -146,15 +159,21 @@ class Layers:
         }[kind]
         return layer(data_format="channels_last", dtype=self.dtype, name=name)(x)
 
-    def dense(self, x, units: int, *, name: str):
+    def dense(self, x: Tensor, units: int, *, name: str) -> Tensor:
         return keras.layers.Dense(units, dtype=self.dtype, name=name)(x)
 
-    def activation(self, x, function: str, *, name: str):
-        """An output activation, in float32 whatever the compute dtype: softmax needs the range."""
+    def activation(self, x: Tensor, function: str, *, name: str) -> Tensor:
+        """An activation between layers, by its name in Keras."""
+        return keras.layers.Activation(function, dtype=self.dtype, name=name)(x)
+
+    def output_activation(self, x: Tensor, function: str, *, name: str) -> Tensor:
+        """The last activation, in float32 whatever the compute dtype: softmax needs the range."""
         dtype = "float32" if keras.dtype_policies.get(self.dtype).name.startswith("mixed") else self.dtype
         return keras.layers.Activation(function, dtype=dtype, name=name)(x)
 
-    def _padded(self, x, kernel: int | tuple[int, int], stride: int, padding: str, name: str):
+    def _padded(
+        self, x: Tensor, kernel: int | tuple[int, int], stride: int, padding: str, name: str
+    ) -> tuple[Tensor, str]:
         """The input and Keras' word for what remains to be padded."""
         if padding != SYMMETRIC:
             return x, padding
@@ -162,7 +181,7 @@ class Layers:
             return x, "same"  # at stride 1 and odd kernels the same as padding by hand, and faster
         return self._pad(x, kernel, name), "valid"
 
-    def _pad(self, x, kernel: int | tuple[int, int], name: str):
+    def _pad(self, x: Tensor, kernel: int | tuple[int, int], name: str) -> Tensor:
         """Zeros on every side, half a kernel wide."""
         height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
         margins = ((height - 1) // 2, (width - 1) // 2)

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from modelzoo.architectures.layers import Layers
+from modelzoo.architectures.family import CHAINED_GAMMA, Family, NormOptions, Proof, Tensor
+
+if TYPE_CHECKING:
+    from modelzoo.architectures.layers import Layers
 
 # Both arg scopes leave slim's epsilon as it is; their decays differ.
-V1_NORM = {"epsilon": 1e-3, "momentum": 0.9997}
-V2_NORM = {"epsilon": 1e-3, "momentum": 0.997}
+V1_NORM: NormOptions = {"epsilon": 1e-3, "momentum": 0.9997}
+V2_NORM: NormOptions = {"epsilon": 1e-3, "momentum": 0.997}
 
 V1_BLOCKS = (  # width, stride
     (64, 1),
@@ -42,20 +45,20 @@ DIVISOR = 8  # of every width of v2
 class Variant:
     """The facts in which one MobileNet differs from another."""
 
-    graph: Callable[[Layers, Any, float], dict[str, Any]]
+    graph: Callable[[Layers, Tensor, float], dict[str, Tensor]]
     multiplier: float  # of all widths; the originals call it the depth multiplier
 
 
-def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
+def backbone(nn: Layers, images: Tensor, variant: str) -> dict[str, Tensor]:
     """The feature maps by name: C1 has stride 2, C2 stride 4, and so on; the last one feeds the head."""
     facts = VARIANTS[variant]
     return facts.graph(nn, images, facts.multiplier)
 
 
-def v1(nn: Layers, x, multiplier: float) -> dict[str, Any]:
+def v1(nn: Layers, x: Tensor, multiplier: float) -> dict[str, Tensor]:
     """MobileNet v1; C1 to C5 are the last blocks of each stride, after their ReLU6."""
 
-    def thinned(width):
+    def thinned(width: int) -> int:
         return max(int(width * multiplier), MIN_WIDTH)
 
     x = nn.conv(x, thinned(32), 3, stride=2, padding="same", name="stem_conv")
@@ -68,7 +71,7 @@ def v1(nn: Layers, x, multiplier: float) -> dict[str, Any]:
     return features
 
 
-def separable_block(nn: Layers, x, width: int, stride: int, name: str):
+def separable_block(nn: Layers, x: Tensor, width: int, stride: int, name: str) -> Tensor:
     """A 3x3 depthwise and a pointwise convolution, each with batch norm and ReLU6."""
     x = nn.depthwise_conv(x, 3, stride=stride, padding="same", name=f"{name}_depthwise")
     x = norm_relu6(nn, x, f"{name}_depthwise", V1_NORM)
@@ -76,14 +79,14 @@ def separable_block(nn: Layers, x, width: int, stride: int, name: str):
     return norm_relu6(nn, x, f"{name}_pointwise", V1_NORM)
 
 
-def v2(nn: Layers, x, multiplier: float) -> dict[str, Any]:
+def v2(nn: Layers, x: Tensor, multiplier: float) -> dict[str, Tensor]:
     """MobileNet v2.
 
     C1 to C4 are the last blocks of each stride, narrow and linear; C5 is the wide map after the
     last 1x1 convolution (`Conv_1` of the original), its batch norm and ReLU6.
     """
 
-    def thinned(width):
+    def thinned(width: int) -> int:
         return divisible(width * multiplier)
 
     x = nn.conv(x, thinned(32), 3, stride=2, padding="same", name="stem_conv")
@@ -101,7 +104,7 @@ def v2(nn: Layers, x, multiplier: float) -> dict[str, Any]:
     return features
 
 
-def inverted_residual(nn: Layers, x, expansion: int, width: int, stride: int, name: str):
+def inverted_residual(nn: Layers, x: Tensor, expansion: int, width: int, stride: int, name: str) -> Tensor:
     """Widen, convolve each channel, and narrow again without an activation; a shortcut where shapes allow."""
     shortcut = x
     if expansion > 1:
@@ -116,7 +119,7 @@ def inverted_residual(nn: Layers, x, expansion: int, width: int, stride: int, na
     return x
 
 
-def norm_relu6(nn: Layers, x, name: str, norm: dict[str, float]):
+def norm_relu6(nn: Layers, x: Tensor, name: str, norm: NormOptions) -> Tensor:
     x = nn.norm(x, name=f"{name}_bn", **norm)
     return nn.relu(x, limit=6.0, name=f"{name}_relu")
 
@@ -134,3 +137,6 @@ VARIANTS = {
     "v2_1.0": Variant(v2, 1.0),
     "v2_1.4": Variant(v2, 1.4),
 }
+
+PROOF = Proof(gammas={r"block\d+_depthwise_bn": CHAINED_GAMMA})
+FAMILY = Family(VARIANTS, backbone, proof=PROOF)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from modelzoo.architectures.layers import Layers
+from modelzoo.architectures.family import Family, NormOptions, Tensor
 
-NORM = {"epsilon": 1e-3, "momentum": 0.9997}
+if TYPE_CHECKING:
+    from modelzoo.architectures.layers import Layers
+
+NORM: NormOptions = {"epsilon": 1e-3, "momentum": 0.9997}
 STAGES = 3  # of equal length, at strides 8, 16 and 32, each twice as wide as the one before
 
 
@@ -87,11 +90,11 @@ class Step:
 class Map:
     """A feature map of stride 2**level."""
 
-    x: Any
+    x: Tensor
     level: int
 
 
-def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
+def backbone(nn: Layers, images: Tensor, variant: str) -> dict[str, Tensor]:
     """The feature maps by name: Cn has stride 2**n; the last one feeds the head.
 
     C1 has passed the stem's batch norm, C2 to C4 are outputs of cells, all before any activation; C5
@@ -127,7 +130,7 @@ def steps(facts: Variant) -> Iterator[Step]:
         yield Step(f"cell{number + 1}", facts.normal, filters, stride=2 if strides else 1)
 
 
-def apply_cell(nn: Layers, newer: Map, older: Map | None, step: Step):
+def apply_cell(nn: Layers, newer: Map, older: Map | None, step: Step) -> Tensor:
     """The cell on the outputs of the two cells before it; the first cell takes its one input twice."""
     fitted = newer.x if older is None else fit(nn, older, newer, step)
     states = [relu_conv_norm(nn, newer.x, step.filters, 1, f"{step.name}_squeeze"), fitted]
@@ -141,7 +144,7 @@ def apply_cell(nn: Layers, newer: Map, older: Map | None, step: Step):
     return nn.concat([states[state] for state in step.cell.outputs], name=f"{step.name}_concat")
 
 
-def fit(nn: Layers, older: Map, newer: Map, step: Step):
+def fit(nn: Layers, older: Map, newer: Map, step: Step) -> Tensor:
     """The older map with the side of the newer and the step's channels."""
     if older.level < newer.level:
         return factorized_reduction(nn, older.x, step.filters, f"{step.name}_reduce")
@@ -150,7 +153,7 @@ def fit(nn: Layers, older: Map, newer: Map, step: Step):
     return older.x
 
 
-def factorized_reduction(nn: Layers, x, filters: int, name: str):
+def factorized_reduction(nn: Layers, x: Tensor, filters: int, name: str) -> Tensor:
     """Half the side: of the even pixels one half of the channels is made, of the odd ones the other."""
     x = nn.relu(x, name=f"{name}_relu")
     even = nn.average_pool(x, 1, stride=2, padding="valid", name=f"{name}_even_pool")
@@ -161,7 +164,7 @@ def factorized_reduction(nn: Layers, x, filters: int, name: str):
     return nn.norm(nn.concat([even, odd], name=f"{name}_concat"), name=f"{name}_bn", **NORM)
 
 
-def operate(nn: Layers, x, operation: str, filters: int, stride: int, name: str):
+def operate(nn: Layers, x: Tensor, operation: str, filters: int, stride: int, name: str) -> Tensor:
     """One operation of a block; pooling and identity get a 1x1 convolution where the map would not fit."""
     if operation == "identity":
         fits = stride == 1 and x.shape[-1] == filters
@@ -175,7 +178,7 @@ def operate(nn: Layers, x, operation: str, filters: int, stride: int, name: str)
     return relu_separable_norm(nn, x, filters, kernel, 1, f"{name}_{operation}_2")
 
 
-def relu_separable_norm(nn: Layers, x, filters: int, kernel: int, stride: int, name: str):
+def relu_separable_norm(nn: Layers, x: Tensor, filters: int, kernel: int, stride: int, name: str) -> Tensor:
     """ReLU, a convolution of each channel by itself, one across the channels, and batch norm."""
     x = nn.relu(x, name=f"{name}_relu")
     x = nn.depthwise_conv(x, kernel, stride=stride, padding="same", name=f"{name}_depthwise")
@@ -183,12 +186,12 @@ def relu_separable_norm(nn: Layers, x, filters: int, kernel: int, stride: int, n
     return nn.norm(x, name=f"{name}_bn", **NORM)
 
 
-def relu_conv_norm(nn: Layers, x, filters: int, stride: int, name: str):
+def relu_conv_norm(nn: Layers, x: Tensor, filters: int, stride: int, name: str) -> Tensor:
     """ReLU, 1x1 convolution and batch norm."""
     return conv_norm(nn, nn.relu(x, name=f"{name}_relu"), filters, stride, name)
 
 
-def conv_norm(nn: Layers, x, filters: int, stride: int, name: str):
+def conv_norm(nn: Layers, x: Tensor, filters: int, stride: int, name: str) -> Tensor:
     """1x1 convolution and batch norm."""
     x = nn.conv(x, filters, 1, stride=stride, name=f"{name}_conv")
     return nn.norm(x, name=f"{name}_bn", **NORM)
@@ -200,3 +203,5 @@ VARIANTS = {
     "pnasnet_mobile": Variant(PNASNET, None, 3, 54, 32),
     "pnasnet_large": Variant(PNASNET, None, 4, 216, 96),
 }
+
+FAMILY = Family(VARIANTS, backbone)

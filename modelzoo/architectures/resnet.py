@@ -11,23 +11,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from modelzoo.architectures.layers import Layers
+from modelzoo.architectures.family import Family, NormOptions, Tensor
+
+if TYPE_CHECKING:
+    from modelzoo.architectures.layers import Layers
 
 # The flags say 1e-5; TensorFlow's fused batch norm, which the original runs, raises that to 1.001e-5.
-TENCENT_NORM = {"epsilon": 1.001e-5, "momentum": 0.997}
+TENCENT_NORM: NormOptions = {"epsilon": 1.001e-5, "momentum": 0.997}
 # TensorFlow 2.21, which the proof runs, leaves 1e-5 alone; TensorFlow 1 raised it here too.
-SLIM_NORM = {"epsilon": 1e-5, "momentum": 0.997}
-GLUON_NORM = {"epsilon": 1e-5, "momentum": 0.9}
-RESNET9_NORM = {"epsilon": 1e-3, "momentum": 0.9}
+SLIM_NORM: NormOptions = {"epsilon": 1e-5, "momentum": 0.997}
+GLUON_NORM: NormOptions = {"epsilon": 1e-5, "momentum": 0.9}
+RESNET9_NORM: NormOptions = {"epsilon": 1e-3, "momentum": 0.9}
 
 
 @dataclass(frozen=True)
 class Variant:
     """The facts in which one residual network differs from another."""
 
-    graph: Callable[[Layers, Any, Variant], dict[str, Any]]
+    graph: Callable[[Layers, Tensor, Variant], dict[str, Tensor]]
     blocks: tuple[int, ...]
     widths: tuple[int, ...] = (64, 128, 256, 512)
     bottleneck: bool = True
@@ -35,13 +38,13 @@ class Variant:
     average_shortcut: bool = False  # the shortcut halves by averaging, not by skipping pixels
 
 
-def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
+def backbone(nn: Layers, images: Tensor, variant: str) -> dict[str, Tensor]:
     """The feature maps by name: C1 has stride 2, C2 stride 4, and so on; the last one feeds the head."""
     facts = VARIANTS[variant]
     return facts.graph(nn, images, facts)
 
 
-def tencent(nn: Layers, x, facts: Variant) -> dict[str, Any]:
+def tencent(nn: Layers, x: Tensor, facts: Variant) -> dict[str, Tensor]:
     """ResNet v2 without the max-pool after the stem: stage 1 strides instead.
 
     C1 to C4 are sums of the residual branch and the shortcut, before any activation; C5 has
@@ -59,10 +62,12 @@ def tencent(nn: Layers, x, facts: Variant) -> dict[str, Any]:
     return features
 
 
-def preactivated_bottleneck(nn: Layers, x, width: int, stride: int, project: bool, name: str):
+def preactivated_bottleneck(
+    nn: Layers, x: Tensor, width: int, stride: int, project: bool, name: str
+) -> Tensor:
     """Norm before each convolution; a projected shortcut has a norm of its own on the same input."""
 
-    def norm_relu_conv(x, filters, kernel, stride, bn, conv):
+    def norm_relu_conv(x: Tensor, filters: int, kernel: int, stride: int, bn: str, conv: str) -> Tensor:
         x = nn.norm(x, name=f"{name}_{bn}", **TENCENT_NORM)
         x = nn.relu(x, name=f"{name}_{bn.replace('bn', 'relu')}")
         return nn.conv(x, filters, kernel, stride=stride, name=f"{name}_{conv}")
@@ -76,7 +81,7 @@ def preactivated_bottleneck(nn: Layers, x, width: int, stride: int, project: boo
     return nn.add([x, shortcut], name=f"{name}_add")
 
 
-def gluon(nn: Layers, x, facts: Variant) -> dict[str, Any]:
+def gluon(nn: Layers, x: Tensor, facts: Variant) -> dict[str, Tensor]:
     """ResNet v1b: the bottleneck strides in its 3x3 convolution. v1c, v1d, v1s vary stem and shortcut."""
     if facts.deep_stem is None:
         x = conv_norm_relu(nn, x, 64, 7, 2, "stem_conv")
@@ -94,7 +99,7 @@ def gluon(nn: Layers, x, facts: Variant) -> dict[str, Any]:
     return features
 
 
-def postactivated_block(nn: Layers, x, width: int, stride: int, facts: Variant, name: str):
+def postactivated_block(nn: Layers, x: Tensor, width: int, stride: int, facts: Variant, name: str) -> Tensor:
     """A basic or bottleneck block with the ReLU after the sum."""
     channels = 4 * width if facts.bottleneck else width
     shortcut = x
@@ -118,16 +123,16 @@ def postactivated_block(nn: Layers, x, width: int, stride: int, facts: Variant, 
     return nn.relu(x, name=f"{name}_relu")
 
 
-def slim_v1(nn: Layers, x, facts: Variant) -> dict[str, Any]:
+def slim_v1(nn: Layers, x: Tensor, facts: Variant) -> dict[str, Tensor]:
     """ResNet v1 whose stages stride in their last block, all but the last stage."""
-    x = conv_norm_relu(nn, x, 64, 7, 2, "stem_conv", SLIM_NORM)
+    x = conv_norm_relu(nn, x, 64, 7, 2, "stem_conv", norm=SLIM_NORM)
     features = {"C1": x}
     x = nn.max_pool(x, 3, stride=2, padding="same", name="stem_pool")
     x, finer = slim_stages(nn, x, facts, slim_v1_block)
     return features | finer | {"C5": x}
 
 
-def slim_v2(nn: Layers, x, facts: Variant) -> dict[str, Any]:
+def slim_v2(nn: Layers, x: Tensor, facts: Variant) -> dict[str, Tensor]:
     """ResNet v2 whose stages stride in their last block, all but the last stage.
 
     C1 to C4 are as they come, before any norm and activation; C5 has passed the last ones.
@@ -140,7 +145,9 @@ def slim_v2(nn: Layers, x, facts: Variant) -> dict[str, Any]:
     return features | finer | {"C5": nn.relu(x, name="final_relu")}
 
 
-def slim_stages(nn: Layers, x, facts: Variant, block_function) -> tuple[Any, dict[str, Any]]:
+def slim_stages(
+    nn: Layers, x: Tensor, facts: Variant, block_function: Callable[..., Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The output of the last stage, and C2 to C4: what the striding blocks, the last of a stage, get."""
     features = {}
     stages = len(facts.blocks)
@@ -153,22 +160,22 @@ def slim_stages(nn: Layers, x, facts: Variant, block_function) -> tuple[Any, dic
     return x, features
 
 
-def slim_v1_block(nn: Layers, x, width: int, stride: int, name: str):
+def slim_v1_block(nn: Layers, x: Tensor, width: int, stride: int, name: str) -> Tensor:
     """A bottleneck with the ReLU after the sum; where it strides, its shortcut skips pixels."""
     if x.shape[-1] != 4 * width:
         shortcut = nn.conv(x, 4 * width, 1, stride=stride, name=f"{name}_shortcut_conv")
         shortcut = nn.norm(shortcut, name=f"{name}_shortcut_bn", **SLIM_NORM)
     else:
         shortcut = skip_pixels(nn, x, stride, f"{name}_shortcut_pool")
-    x = conv_norm_relu(nn, x, width, 1, 1, f"{name}_conv1", SLIM_NORM)
-    x = conv_norm_relu(nn, x, width, 3, stride, f"{name}_conv2", SLIM_NORM)
+    x = conv_norm_relu(nn, x, width, 1, 1, f"{name}_conv1", norm=SLIM_NORM)
+    x = conv_norm_relu(nn, x, width, 3, stride, f"{name}_conv2", norm=SLIM_NORM)
     x = nn.conv(x, 4 * width, 1, name=f"{name}_conv3")
     x = nn.norm(x, name=f"{name}_bn3", **SLIM_NORM)
     x = nn.add([x, shortcut], name=f"{name}_add")
     return nn.relu(x, name=f"{name}_relu")
 
 
-def slim_v2_block(nn: Layers, x, width: int, stride: int, name: str):
+def slim_v2_block(nn: Layers, x: Tensor, width: int, stride: int, name: str) -> Tensor:
     """Norm before each convolution; a projected shortcut shares the first. What is summed has a bias."""
     preactivated = nn.norm(x, name=f"{name}_bn1", **SLIM_NORM)
     preactivated = nn.relu(preactivated, name=f"{name}_relu1")
@@ -186,29 +193,38 @@ def slim_v2_block(nn: Layers, x, width: int, stride: int, name: str):
     return nn.add([x, shortcut], name=f"{name}_add")
 
 
-def skip_pixels(nn: Layers, x, stride: int, name: str):
+def skip_pixels(nn: Layers, x: Tensor, stride: int, name: str) -> Tensor:
     """Every `stride`-th pixel of every `stride`-th row: a max pooling over single pixels."""
     return x if stride == 1 else nn.max_pool(x, 1, stride=stride, padding="valid", name=name)
 
 
-def resnet9(nn: Layers, x, facts: Variant) -> dict[str, Any]:
-    """The small network for 32x32 pictures: three halvings, residual blocks after the first and third."""
-    x = conv_norm_relu(nn, x, facts.widths[0], 3, 1, "stem_conv", RESNET9_NORM)
+def resnet9(nn: Layers, x: Tensor, facts: Variant) -> dict[str, Tensor]:
+    """The small network for 32x32 images: three halvings, residual blocks after the first and third."""
+    x = conv_norm_relu(nn, x, facts.widths[0], 3, 1, "stem_conv", norm=RESNET9_NORM)
     features = {}
     for stage, (blocks, width) in enumerate(zip(facts.blocks, facts.widths[1:], strict=True), start=1):
-        x = conv_norm_relu(nn, x, width, 3, 1, f"stage{stage}_conv", RESNET9_NORM)
+        x = conv_norm_relu(nn, x, width, 3, 1, f"stage{stage}_conv", norm=RESNET9_NORM)
         x = nn.max_pool(x, 2, stride=2, name=f"stage{stage}_pool")
         for block in range(1, blocks + 1):
             name = f"stage{stage}_block{block}"
             shortcut = x
-            x = conv_norm_relu(nn, x, width, 3, 1, f"{name}_conv1", RESNET9_NORM)
-            x = conv_norm_relu(nn, x, width, 3, 1, f"{name}_conv2", RESNET9_NORM)
+            x = conv_norm_relu(nn, x, width, 3, 1, f"{name}_conv1", norm=RESNET9_NORM)
+            x = conv_norm_relu(nn, x, width, 3, 1, f"{name}_conv2", norm=RESNET9_NORM)
             x = nn.add([x, shortcut], name=f"{name}_add")
         features[f"C{stage}"] = x
     return features
 
 
-def conv_norm_relu(nn: Layers, x, filters: int, kernel: int, stride: int, name: str, norm=GLUON_NORM):
+def conv_norm_relu(
+    nn: Layers,
+    x: Tensor,
+    filters: int,
+    kernel: int,
+    stride: int,
+    name: str,
+    *,
+    norm: NormOptions = GLUON_NORM,
+) -> Tensor:
     """Convolution, batch norm and ReLU, named stem_conv1, stem_bn1 and stem_relu1."""
     x = nn.conv(x, filters, kernel, stride=stride, name=name)
     x = nn.norm(x, name=name.replace("conv", "bn"), **norm)
@@ -246,3 +262,5 @@ VARIANTS = {
     "slim_v2_152": Variant(slim_v2, DEPTH_152),
     "9": Variant(resnet9, (1, 0, 1), widths=(32, 64, 128, 192)),
 }
+
+FAMILY = Family(VARIANTS, backbone)

@@ -7,15 +7,18 @@ pjreddie/darknet, cfg/yolov2.cfg and src/.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from modelzoo.architectures.layers import Layers
+from modelzoo.architectures.family import Family, NormOptions, Proof, Tensor
 
-STRIDE = 32  # of the grid of cells, and so what both sides of a picture are multiples of
+if TYPE_CHECKING:
+    from modelzoo.architectures.layers import Layers
+
+STRIDE = 32  # of the grid of cells, and so what both sides of an image are multiples of
 SLOPE = 0.1  # of the leaky ReLU below zero
 # OpenCV's epsilon. Darknet on a CPU adds as much to the deviation instead of the variance (normalize_cpu in
 # blas.c), and on a GPU adds 1e-5 to the variance (normalize_kernel in blas_kernels.cu).
-NORM = {"epsilon": 1e-6, "momentum": 0.99}
+NORM: NormOptions = {"epsilon": 1e-6, "momentum": 0.99}
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Variant:
     anchors: tuple[tuple[float, float], ...]  # width and height, in cells of the grid
 
 
-def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
+def backbone(nn: Layers, images: Tensor, variant: str) -> dict[str, Tensor]:
     """The feature maps by name: C1 has stride 2, C2 stride 4, and so on to C5."""
     facts = VARIANTS[variant]
     x = conv_norm_leaky(nn, images, facts.stem, 3, "stem_conv")
@@ -42,11 +45,11 @@ def backbone(nn: Layers, images, variant: str) -> dict[str, Any]:
     return features
 
 
-def detector(nn: Layers, maps: dict[str, Any], variant: str, classes: int):
+def detector(nn: Layers, maps: dict[str, Tensor], variant: str, classes: int) -> Tensor:
     """What each cell says, (batch, height / 32, width / 32, anchors * (5 + classes)), before any activation.
 
     For each anchor x, y, width, height, whether there is an object, and the classes. Raises ValueError if
-    the pictures' height and width are not known, or no multiples of 32.
+    the images' height and width are not known, or no multiples of 32.
     """
     facts = VARIANTS[variant]
     _check_size(maps["C4"].shape[1:3])
@@ -60,13 +63,13 @@ def detector(nn: Layers, maps: dict[str, Any], variant: str, classes: int):
     return nn.conv(x, len(facts.anchors) * (5 + classes), 1, bias=True, name="predictions")
 
 
-def reorg(nn: Layers, x, name: str):
+def reorg(nn: Layers, x: Tensor, name: str) -> Tensor:
     """Half the height and width and four times the channels, in the order of Darknet's reorg_cpu.
 
     It is no plain space-to-depth. Darknet's [reorg] runs the loop of the reverse direction
     (https://github.com/pjreddie/darknet/blob/master/src/blas.c), so it takes its input, channels first, for
     an array of a quarter of the channels, twice as high and wide; which pixels meet which depends on the
-    picture's size. The weights are trained with it.
+    image's size. The weights are trained with it.
     """
     height, width, channels = x.shape[1:]
     x = nn.permute(x, (3, 1, 2), name=f"{name}_channels_first")
@@ -76,7 +79,7 @@ def reorg(nn: Layers, x, name: str):
     return nn.permute(x, (2, 3, 1), name=name)
 
 
-def conv_norm_leaky(nn: Layers, x, filters: int, kernel: int, name: str):
+def conv_norm_leaky(nn: Layers, x: Tensor, filters: int, kernel: int, name: str) -> Tensor:
     """Convolution, batch norm and leaky ReLU, named stage1_conv1, stage1_bn1 and stage1_leaky1."""
     x = nn.conv(x, filters, kernel, name=name)
     x = nn.norm(x, name=name.replace("conv", "bn"), **NORM)
@@ -86,10 +89,10 @@ def conv_norm_leaky(nn: Layers, x, filters: int, kernel: int, name: str):
 def _check_size(fine: tuple[int | None, int | None]) -> None:
     if None in fine:
         raise ValueError(
-            "A YOLOv2 with its top needs the height and width of its pictures (Darknet's reorg depends on "
+            "A YOLOv2 with its top needs the height and width of its images (Darknet's reorg depends on "
             "them); without the top they may be None."
         )
-    if any(side % 2 for side in fine):
+    if any(side is not None and side % 2 for side in fine):
         raise ValueError(f"A YOLOv2 with its top needs a height and width that are multiples of {STRIDE}.")
 
 
@@ -113,3 +116,13 @@ VARIANTS = {
         ),
     ),
 }
+
+PROOF = Proof(
+    # A chain without any shortcut: with these its logits depend on the image by a tenth of their spread. With
+    # larger ones rounding grows beyond the limit, on TensorFlow's oneDNN kernels to 3.5e-6.
+    gammas={r"stage\d+_bn\d+|detector_(passthrough_)?bn\d*": (0.5, 1.0)},
+    native_size=(416, 416),  # at the entry's own the golden would be large
+    odd_size=(224, 320),  # both are multiples of 32
+    any_size=False,  # what reorg does depends on it
+)
+FAMILY = Family(VARIANTS, backbone, detector=detector, proof=PROOF)

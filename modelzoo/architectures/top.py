@@ -1,0 +1,75 @@
+"""The top of a network, from the last feature map to its output, and which layers' weights belong to it.
+
+What they are called is not written down anywhere: the family's own top is run with a vocabulary that makes
+no layers and notes what it is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelzoo.architectures import families
+from modelzoo.architectures.family import Family, Tensor
+from modelzoo.architectures.recorder import Recorder, ShapeOnly
+
+if TYPE_CHECKING:
+    from modelzoo.registry import Graph
+
+# Stand-ins for feature maps, of an image of 512x512 pixels: no top needs a larger one.
+MAPS = {f"C{level}": ShapeOnly((1, 512 >> level, 512 >> level, 64)) for level in range(1, 6)}
+CLASSES = (2, 3)  # two numbers of classes, to see which layers differ
+
+
+@dataclass(frozen=True)
+class Top:
+    """Names of layers with weights: those of the top, and of these the ones that depend on the classes."""
+
+    layers: tuple[str, ...]
+    head: tuple[str, ...]
+
+
+def apply_top(
+    nn: Any,
+    family: Family,
+    variant: str,
+    maps: dict[str, Tensor],
+    classes: int,
+    activation: str | None = None,
+) -> Tensor:
+    """The network's output, `nn` being the vocabulary; raises ValueError for a detector's activation."""
+    if family.detector is not None:
+        if activation is not None:
+            raise ValueError("This network detects: its output has no one activation.")
+        return family.detector(nn, maps, variant, classes)
+    x = family.top(nn, maps[max(maps)], variant)
+    x = nn.dense(x, classes, name="logits")
+    return x if activation is None else nn.output_activation(x, activation, name="probabilities")
+
+
+def top_layers(graph: Graph) -> Top:
+    """The layers with weights between the last feature map and the output, in their order."""
+    return _top_layers(graph.family, graph.variant)
+
+
+def top_weights(graph: Graph, paths: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of the weights ("layer/weight") that a network without top does not have; and the head's."""
+    top = top_layers(graph)
+    of_top = tuple(path for path in paths if path.rpartition("/")[0] in top.layers)
+    return of_top, tuple(path for path in of_top if path.rpartition("/")[0] in top.head)
+
+
+@functools.cache
+def _top_layers(family: str, variant: str) -> Top:
+    facts = families.find(family, variant)
+    few, more = (_recorded(facts, variant, classes) for classes in CLASSES)
+    return Top(tuple(few), tuple(layer for layer in few if few[layer] != more[layer]))
+
+
+def _recorded(family: Family, variant: str, classes: int) -> dict[str, tuple[int, ...]]:
+    """The shape of the kernel of each layer in the top, or of its scale."""
+    nn = Recorder()
+    apply_top(nn, family, variant, MAPS, classes)
+    return nn.weights
