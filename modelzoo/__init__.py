@@ -10,74 +10,65 @@ The names below are imported when they are first used, so that importing and lis
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from modelzoo.lazy import attach
+
 if TYPE_CHECKING:
-    from modelzoo.bulk import Summary, classify_files, features_of_files
-    from modelzoo.classification import Classifier, Prediction, classify, decode_predictions
-    from modelzoo.detection import Detection, Detector, detect
-    from modelzoo.errors import (
-        ConversionError,
-        DownloadError,
-        LabelsError,
-        ModelZooError,
-        OutputError,
-        PictureError,
-        RegistryError,
-        UnknownModel,
-        WeightsMismatch,
-        WeightsUnavailable,
-    )
-    from modelzoo.feature_extraction import FeatureExtractor, features
-    from modelzoo.preprocessing import preprocess
-    from modelzoo.pretrained import add, weights_file
-    from modelzoo.registry import info, list_models
-    from modelzoo.verification import Check, verify
-    from modelzoo.zoo import load
+    from modelzoo.bulk import Execution as Execution
+    from modelzoo.bulk import Summary as Summary
+    from modelzoo.bulk import classify_files as classify_files
+    from modelzoo.bulk import embed_files as embed_files
+    from modelzoo.errors import ConversionError as ConversionError
+    from modelzoo.errors import DownloadError as DownloadError
+    from modelzoo.errors import ImageError as ImageError
+    from modelzoo.errors import LabelsError as LabelsError
+    from modelzoo.errors import ModelZooError as ModelZooError
+    from modelzoo.errors import OutputError as OutputError
+    from modelzoo.errors import RegistryError as RegistryError
+    from modelzoo.errors import UnknownModel as UnknownModel
+    from modelzoo.errors import UnsupportedKeras as UnsupportedKeras
+    from modelzoo.errors import WeightsMismatch as WeightsMismatch
+    from modelzoo.errors import WeightsUnavailable as WeightsUnavailable
+    from modelzoo.images import preprocess as preprocess
+    from modelzoo.registry import info as info
+    from modelzoo.registry import list_models as list_models
+    from modelzoo.runtimes import Deployment as Deployment
+    from modelzoo.store import add as add
+    from modelzoo.store import weights_file as weights_file
+    from modelzoo.tasks import Classifier as Classifier
+    from modelzoo.tasks import Detection as Detection
+    from modelzoo.tasks import Detector as Detector
+    from modelzoo.tasks import Embedder as Embedder
+    from modelzoo.tasks import Prediction as Prediction
+    from modelzoo.tasks import classify as classify
+    from modelzoo.tasks import decode_predictions as decode_predictions
+    from modelzoo.tasks import detect as detect
+    from modelzoo.tasks import embed as embed
+    from modelzoo.verification import Check as Check
+    from modelzoo.verification import verify as verify
+    from modelzoo.zoo import load as load
 
-_HOMES = {
-    "bulk": ("Summary", "classify_files", "features_of_files"),
-    "classification": ("Classifier", "Prediction", "classify", "decode_predictions"),
-    "detection": ("Detection", "Detector", "detect"),
-    "errors": (
-        "ConversionError",
-        "DownloadError",
-        "LabelsError",
-        "ModelZooError",
-        "OutputError",
-        "PictureError",
-        "RegistryError",
-        "UnknownModel",
-        "WeightsMismatch",
-        "WeightsUnavailable",
-    ),
-    "feature_extraction": ("FeatureExtractor", "features"),
-    "preprocessing": ("preprocess",),
-    "pretrained": ("add", "weights_file"),
-    "registry": ("info", "list_models"),
-    "verification": ("Check", "verify"),
-    "zoo": ("load",),
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Check",
     "Classifier",
     "ConversionError",
+    "Deployment",
     "Detection",
     "Detector",
     "DownloadError",
-    "FeatureExtractor",
+    "Embedder",
+    "Execution",
+    "ImageError",
     "LabelsError",
     "ModelZooError",
     "OutputError",
-    "PictureError",
     "Prediction",
     "RegistryError",
     "Summary",
     "UnknownModel",
+    "UnsupportedKeras",
     "WeightsMismatch",
     "WeightsUnavailable",
     "add",
@@ -85,8 +76,8 @@ __all__ = [
     "classify_files",
     "decode_predictions",
     "detect",
-    "features",
-    "features_of_files",
+    "embed",
+    "embed_files",
     "info",
     "list_models",
     "load",
@@ -95,12 +86,38 @@ __all__ = [
     "weights_file",
 ]
 
-
-def __getattr__(name: str):
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'modelzoo' has no attribute {name!r}")
-    return getattr(import_module(f"modelzoo.{_HOME_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = attach(
+    {
+        "modelzoo.bulk": ("Execution", "Summary", "classify_files", "embed_files"),
+        "modelzoo.errors": (
+            "ConversionError",
+            "DownloadError",
+            "ImageError",
+            "LabelsError",
+            "ModelZooError",
+            "OutputError",
+            "RegistryError",
+            "UnknownModel",
+            "UnsupportedKeras",
+            "WeightsMismatch",
+            "WeightsUnavailable",
+        ),
+        "modelzoo.images": ("preprocess",),
+        "modelzoo.registry": ("info", "list_models"),
+        "modelzoo.runtimes": ("Deployment",),
+        "modelzoo.store": ("add", "weights_file"),
+        "modelzoo.tasks": (
+            "Classifier",
+            "Detection",
+            "Detector",
+            "Embedder",
+            "Prediction",
+            "classify",
+            "decode_predictions",
+            "detect",
+            "embed",
+        ),
+        "modelzoo.verification": ("Check", "verify"),
+        "modelzoo.zoo": ("load",),
+    }
+)

@@ -5,15 +5,35 @@ All derive from ModelZooError, and from the built-in error that a caller would e
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 
 SHOWN = 5  # names in one message
+LONGEST = 120  # characters of one string that somebody else wrote
+NESTED = 3  # lists in lists of such a value
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = LONGEST
+_repr.maxlist = _repr.maxtuple = _repr.maxdict = SHOWN
+_repr.maxlevel = NESTED
 
 
-def some(names: Sequence[str]) -> str:
+def abbreviated(names: Sequence[str]) -> str:
     """The first few names of a list, and how many more there are."""
     shown = ", ".join(names[:SHOWN])
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
+
+
+def quoted(value: object) -> str:
+    """A value that somebody else wrote, as messages show it: in quotes, escaped, on one line, shortened."""
+    return _repr.repr(value)
+
+
+def readable(name: object) -> str:
+    """A name that somebody else wrote: as it is where that is short and printable, or else quoted()."""
+    if isinstance(name, str) and name.isprintable() and 0 < len(name) <= LONGEST:
+        return name
+    return quoted(name)
 
 
 class ModelZooError(Exception):
@@ -28,11 +48,11 @@ class UnknownModel(ModelZooError, KeyError):
 
 
 class RegistryError(ModelZooError, ValueError):
-    """registry.json is malformed; the message names the entry and the field."""
+    """The registry is malformed; the message names the entry and the field."""
 
 
 class WeightsUnavailable(ModelZooError, OSError):
-    """Pretrained weights could not be had; the message lists what was tried and what to do."""
+    """Pretrained weights are not available; the message lists what was tried and what to do."""
 
 
 class WeightsMismatch(ModelZooError, ValueError):
@@ -43,12 +63,16 @@ class ConversionError(ModelZooError, ValueError):
     """An upstream file cannot be read, or its tensors do not pair with the architecture."""
 
 
+class UnsupportedKeras(ModelZooError, RuntimeError):
+    """This version of Keras cannot build networks here; the message says what it refused."""
+
+
 class DownloadError(ModelZooError, OSError):
-    """A file could not be fetched, or what came is not the file that was wanted."""
+    """A file could not be downloaded, or another file came than was expected."""
 
 
-class PictureError(ModelZooError, ValueError):
-    """Something that was given as a picture is not one that can be read."""
+class ImageError(ModelZooError, ValueError):
+    """An input is not an image that can be read."""
 
 
 class LabelsError(ModelZooError, ValueError):
@@ -56,4 +80,4 @@ class LabelsError(ModelZooError, ValueError):
 
 
 class OutputError(ModelZooError, OSError):
-    """What was asked to be written cannot be written there, or not in this format."""
+    """An output file cannot be written there, or not in this format."""

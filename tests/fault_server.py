@@ -1,7 +1,7 @@
 """A file server on this machine that misbehaves as told: what bad networks and bad hosts do to a download.
 
-`server.script` gives one behaviour a request, in order. After its end, and without one, the server sends
-`server.places[path]`, which may be a behaviour, too, or else `server.content`.
+`server.script` gives one behavior a request, in order. After its end, and without one, the server sends
+`server.places[path]`, which may be a behavior, too, or else `server.content`.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append((self.path, dict(self.headers)))
         with self.server.lock:
-            behaviour = next(self.server.script, None)
-        behaviour = behaviour or self.server.places.get(self.path, self.server.content)
+            behavior = next(self.server.script, None)
+        behavior = behavior or self.server.places.get(self.path, self.server.content)
         try:
-            if behaviour is None:
+            if behavior is None:
                 status(self, 404)
-            elif isinstance(behaviour, bytes):
-                send(self, content=behaviour)
+            elif isinstance(behavior, bytes):
+                send(self, content=behavior)
             else:
-                behaviour(self)
+                behavior(self)
         except OSError:
             self.close_connection = True  # the client went away
 
@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-Behaviour = Callable[[Handler], None]
+Behavior = Callable[[Handler], None]
 
 
 class FaultServer(ThreadingHTTPServer):
@@ -58,10 +58,10 @@ class FaultServer(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.serve(None)
 
-    def serve(self, content: bytes | None, script: Iterable[Behaviour] = ()) -> None:
+    def serve(self, content: bytes | None, script: Iterable[Behavior] = ()) -> None:
         """Forgets all that was, and serves `content` at every path."""
         self.content, self.script = content, iter(script)
-        self.places: dict[str, bytes | Behaviour] = {}
+        self.places: dict[str, bytes | Behavior] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []  # paths and headers
         self.resets: set[socket.socket] = set()
         self.patience = threading.Event()  # a stalled answer ends when it is set

@@ -1,9 +1,9 @@
-"""A folder on 127.0.0.1 that remembers who asked for what, and one model of a team's own to be served."""
+"""A folder on 127.0.0.1 that remembers who asked for what, and a custom model to be served."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib
 import json
 import threading
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
 
-from modelzoo import conversion, registry, synthetic, weights
-from tests.conftest import ROOT
+from modelzoo import registry, weights
+from modelzoo.verification.comparison import synthetic_weights
 
-OWN = "tiny.team"
+CUSTOM = "tiny.team"
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -51,26 +51,22 @@ def served(folder: Path) -> Iterator[SimpleNamespace]:
 
 
 def script(path: str):
-    """A script of this repository as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / "scripts" / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """A script of this repository as a module, by its path in scripts/."""
+    return importlib.import_module(f"scripts.{path.removesuffix('.py').replace('/', '.')}")
 
 
 def write_synthetic(path: Path, key: str, like: str | None = None) -> Path:
-    """One of our files with synthetic weights, for the model `key`, with the graph of `like`."""
-    shapes = conversion.weight_shapes(registry.info(like or key))
-    arrays = ((name, synthetic.array(name, shape)) for name, shape in shapes.items())
-    weights.write(path, arrays, {"model": key})
+    """A modelzoo weight file with synthetic weights, for the model `key`, with the graph of `like`."""
+    arrays = synthetic_weights(registry.info(like or key))
+    weights.write(path, arrays.items(), {"model": key})
     return path
 
 
-def own_registry(path: Path, weight_file: Path, url: str, key: str = OWN) -> Path:
+def custom_registry(path: Path, weight_file: Path, url: str, key: str = CUSTOM) -> Path:
     """A registry with one model, the bundled one's graph, whose weights are hosted at `url`."""
     packaged = json.loads((resources.files("modelzoo") / "registry.json").read_text("utf-8"))
     content = weight_file.read_bytes()
     hosted = {"url": url, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     entry = packaged["models"]["resnet9_cifar10.modelzoo"] | {"weights": [hosted]}
-    path.write_text(json.dumps({"pictures": {}, "models": {key: entry}}))
+    path.write_text(json.dumps({"preprocessing": {}, "models": {key: entry}}))
     return path

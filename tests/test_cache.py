@@ -16,19 +16,20 @@ import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import cache as store
-from modelzoo import cli, pretrained, registry, synthetic
+from modelzoo import cli, settings, store
+from modelzoo.architectures import synthetic
 from modelzoo.errors import WeightsUnavailable
+from modelzoo.store import cache as weight_cache
 from tests.conftest import CAT, ROOT
-from tests.serving import OWN, own_registry, served, write_synthetic
+from tests.serving import CUSTOM, custom_registry, served, write_synthetic
 
 PROCESSES = 16
 
 
 @pytest.fixture(scope="module")
 def tiny_file(tmp_path_factory):
-    """Our file of the team's own model."""
-    return write_synthetic(tmp_path_factory.mktemp("tiny") / "tiny.h5", OWN, like="resnet9_cifar10")
+    """The weight file of the custom model."""
+    return write_synthetic(tmp_path_factory.mktemp("tiny") / "tiny.h5", CUSTOM, like="resnet9_cifar10")
 
 
 @pytest.fixture
@@ -37,15 +38,15 @@ def host(tiny_file, tmp_path, monkeypatch):
     (tmp_path / "host").mkdir()
     shutil.copy(tiny_file, tmp_path / "host" / "tiny.h5")
     with served(tmp_path / "host") as server:
-        path = own_registry(tmp_path / "registry.json", tiny_file, f"{server.url}/tiny.h5")
-        monkeypatch.setenv(registry.OWN, str(path))
+        path = custom_registry(tmp_path / "registry.json", tiny_file, f"{server.url}/tiny.h5")
+        monkeypatch.setenv(settings.REGISTRY, str(path))
         yield server
 
 
 @pytest.fixture
-def held(host):
+def cached(host):
     """The file in the cache."""
-    return modelzoo.weights_file(OWN)
+    return modelzoo.weights_file(CUSTOM)
 
 
 def files(folder: Path, ending: str = "*") -> list[Path]:
@@ -66,17 +67,17 @@ def start(code: str, *, prefix=(), **options) -> subprocess.Popen:
     )
 
 
-def test_a_file_is_named_by_its_content_and_its_pointer_says_the_rest(held, host, cache):
-    assert held.name.startswith(f"{OWN}-") and held.suffix == ".h5"  # noqa: PT018
-    pointer = json.loads((cache / "models" / f"{OWN}.json").read_text())
-    assert held.stem.removeprefix(f"{OWN}-") == pointer["sha256"][:16]
+def test_a_file_is_named_by_its_content_and_its_pointer_says_the_rest(cached, host, cache):
+    assert cached.name.startswith(f"{CUSTOM}-") and cached.suffix == ".h5"  # noqa: PT018
+    pointer = json.loads((cache / "models" / f"{CUSTOM}.json").read_text())
+    assert cached.stem.removeprefix(f"{CUSTOM}-") == pointer["sha256"][:16]
     assert pointer["source"] == f"{host.url}/tiny.h5"
-    assert pointer["trust"] == pretrained.trust(modelzoo.info(OWN)) == "published sha256"
-    assert sorted(files(cache)) == sorted([held, cache / "models" / f"{OWN}.json"])
+    assert pointer["trust"] == store.trust(modelzoo.info(CUSTOM)) == "published sha256"
+    assert sorted(files(cache)) == sorted([cached, cache / "models" / f"{CUSTOM}.json"])
 
 
-def test_sixteen_processes_at_once_fetch_once(host, cache):
-    code = f"import modelzoo; print(modelzoo.weights_file({OWN!r}))"
+def test_sixteen_processes_at_once_download_once(host, cache):
+    code = f"import modelzoo; print(modelzoo.weights_file({CUSTOM!r}))"
     processes = [start(code) for _ in range(PROCESSES)]
     answers = [process.communicate() for process in processes]
     assert {out.strip() for out, _ in answers} == {str(next(cache.glob("weights/*.h5")))}
@@ -84,10 +85,10 @@ def test_sixteen_processes_at_once_fetch_once(host, cache):
 
 
 def test_where_locks_do_nothing_the_work_is_only_done_twice(host, tiny_file, monkeypatch):
-    monkeypatch.setattr(store, "lock", lambda name: nullcontext())
+    monkeypatch.setattr(weight_cache, "lock", lambda name: nullcontext())
     found = []
     threads = [
-        threading.Thread(target=lambda: found.append(modelzoo.weights_file(OWN).read_bytes()))
+        threading.Thread(target=lambda: found.append(modelzoo.weights_file(CUSTOM).read_bytes()))
         for _ in range(4)
     ]
     for thread in threads:
@@ -110,11 +111,11 @@ def test_a_process_that_dies_at_any_step_leaves_the_whole_file_or_none(step, hos
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", dying)
         try:
-            modelzoo.weights_file(OWN)
+            modelzoo.weights_file(CUSTOM)
         except KeyboardInterrupt:
-            held = store.find(OWN)
-            assert held is None or held.path.read_bytes() == tiny_file.read_bytes()
-    assert modelzoo.weights_file(OWN).read_bytes() == tiny_file.read_bytes()
+            found = weight_cache.find(CUSTOM)
+            assert found is None or found.path.read_bytes() == tiny_file.read_bytes()
+    assert modelzoo.weights_file(CUSTOM).read_bytes() == tiny_file.read_bytes()
 
 
 DAMAGES = {
@@ -126,117 +127,119 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_set_aside_and_fetched_again(damage, held, tiny_file, capfd):
-    DAMAGES[damage](held)
-    assert modelzoo.weights_file(OWN) == held
-    assert held.read_bytes() == tiny_file.read_bytes()
-    assert held.with_name(held.name + ".damaged").exists()
-    assert "is damaged; it is now" in capfd.readouterr().err
+def test_a_damaged_file_is_quarantined_and_downloaded_again(damage, cached, tiny_file, caplog):
+    DAMAGES[damage](cached)
+    assert modelzoo.weights_file(CUSTOM) == cached
+    assert cached.read_bytes() == tiny_file.read_bytes()
+    assert cached.with_name(cached.name + ".damaged").exists()
+    assert caplog.messages == [f"{cached} is damaged; it is now {cached.name}.damaged"]
 
 
-def test_damage_that_only_loading_finds_is_repaired_too(held, tiny_file):
-    flip(held)
-    kernel = modelzoo.load(OWN).get_layer("stem_conv").kernel.numpy()
+def test_damage_that_only_loading_finds_is_repaired_too(cached, tiny_file):
+    flip(cached)
+    kernel = modelzoo.load(CUSTOM).get_layer("stem_conv").kernel.numpy()
     assert np.array_equal(kernel, synthetic.array("stem_conv/kernel", kernel.shape))
-    assert held.read_bytes() == tiny_file.read_bytes()
+    assert cached.read_bytes() == tiny_file.read_bytes()
 
 
-def test_a_pointer_that_is_damaged_is_no_pointer(held, host, cache):
-    for text in ("", "[]", "{}", '{"sha256": "../../x", "bytes": 1, "source": "", "trust": "", "since": ""}'):
-        (cache / "models" / f"{OWN}.json").write_text(text)
-        assert store.find(OWN) is None
-        assert modelzoo.weights_file(OWN) == held
+def test_a_pointer_that_is_damaged_is_no_pointer(cached, host, cache):
+    sound = json.loads((cache / "models" / f"{CUSTOM}.json").read_text())
+    wrong = ({"sha256": "../../x"}, {"bytes": True}, {"source": 3}, {"trust": None}, {"odd": 1})
+    for text in ("", "[]", "{}", "[" * 100_000, *(json.dumps(sound | change) for change in wrong)):
+        (cache / "models" / f"{CUSTOM}.json").write_text(text)
+        assert weight_cache.find(CUSTOM) is None
+        assert modelzoo.weights_file(CUSTOM) == cached
 
 
-def test_verify_finds_a_flipped_bit_and_the_next_use_fetches_the_file_again(held, tiny_file, capfd):
+def test_verify_finds_a_flipped_bit_and_the_next_use_downloads_the_file_again(cached, tiny_file, capfd):
     assert cli.main(["cache", "verify"]) == 0
-    content = bytearray(held.read_bytes())
+    content = bytearray(cached.read_bytes())
     content[-1] ^= 1
-    held.write_bytes(content)
+    cached.write_bytes(content)
     assert cli.main(["cache", "verify", "--json"]) == 1
-    assert json.loads(capfd.readouterr().out.splitlines()[-1])["moved"] == f"{held}.damaged"
-    assert modelzoo.weights_file(OWN).read_bytes() == tiny_file.read_bytes()
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["moved"] == f"{cached}.damaged"
+    assert modelzoo.weights_file(CUSTOM).read_bytes() == tiny_file.read_bytes()
 
 
-def test_list_states_size_source_trust_and_last_use(held, capfd):
-    os.utime(store.find(OWN).pointer_path, (0, 0))
-    modelzoo.weights_file(OWN)
+def test_list_states_size_source_trust_and_last_use(cached, capfd):
+    os.utime(weight_cache.find(CUSTOM).pointer_path, (0, 0))
+    modelzoo.weights_file(CUSTOM)
     cli.main(["cache", "--json"])
     (facts,) = json.loads(capfd.readouterr().out)
-    assert (facts["model"], facts["path"], facts["bytes"]) == (OWN, str(held), held.stat().st_size)
+    assert (facts["model"], facts["path"], facts["bytes"]) == (CUSTOM, str(cached), cached.stat().st_size)
     assert facts["trust"] == "published sha256"
     assert not facts["last_use"].startswith("1970")
     cli.main(["cache"])
     assert "published sha256" in capfd.readouterr().out
 
 
-def test_remove_leaves_nothing(held, cache):
-    assert cli.main(["cache", "remove", OWN]) == 0
+def test_remove_leaves_nothing(cached, cache):
+    assert cli.main(["cache", "remove", CUSTOM]) == 0
     assert files(cache) == []
 
 
-def test_prune_removes_what_nobody_needs_and_nothing_else(held, cache, capfd):
-    pointer = store.find(OWN).pointer_path
+def test_prune_removes_what_nobody_needs_and_nothing_else(cached, cache, capfd):
+    pointer = weight_cache.find(CUSTOM).pointer_path
     (cache / "downloads" / "abc").mkdir(parents=True)
     useless = [
-        cache / "weights" / f"{OWN}-0123456789abcdef.h5",
-        cache / "weights" / f".{held.name}.abc.part",
+        cache / "weights" / f"{CUSTOM}-0123456789abcdef.h5",
+        cache / "weights" / f".{cached.name}.abc.part",
         cache / "downloads" / "abc" / ".archive.tar.gz.part",
         cache / "weights" / "x.h5.damaged",
     ]
-    busy = cache / "weights" / f".{held.name}.def.part"
+    busy = cache / "weights" / f".{cached.name}.def.part"
     for path in (*useless, busy):
         path.write_bytes(b"x" * 1000)
     for path in useless[:3]:
         os.utime(path, (0, 0))
     os.utime(cache / "downloads" / "abc", (0, 0))
     assert cli.main(["cache", "prune", "--json"]) == 0
-    assert sorted(files(cache)) == sorted([held, pointer, busy])
+    assert sorted(files(cache)) == sorted([cached, pointer, busy])
     removed = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [r["bytes"] for r in removed] == [1000] * 4
 
 
-def test_prune_removes_models_that_were_long_not_used(held, cache):
+def test_prune_removes_models_that_were_long_not_used(cached, cache):
     cli.main(["cache", "prune", "--older-than", "30"])
-    assert held.exists()
+    assert cached.exists()
     long_ago = time.time() - 31 * 24 * 3600
-    os.utime(store.find(OWN).pointer_path, (long_ago, long_ago))
+    os.utime(weight_cache.find(CUSTOM).pointer_path, (long_ago, long_ago))
     cli.main(["cache", "prune", "--older-than", "30"])
     assert files(cache) == []
 
 
-def test_every_root_is_read_and_only_the_first_written_to(held, host, cache, tmp_path, monkeypatch):
+def test_every_root_is_read_and_only_the_first_written_to(cached, host, cache, tmp_path, monkeypatch):
     first = tmp_path / "first"
-    monkeypatch.setenv(store.ROOTS, f"{first}{os.pathsep}{cache}")
-    assert modelzoo.weights_file(OWN) == held
+    monkeypatch.setenv(settings.CACHE, f"{first}{os.pathsep}{cache}")
+    assert modelzoo.weights_file(CUSTOM) == cached
     assert not first.exists()
-    os.truncate(held, 10)
+    os.truncate(cached, 10)
     with pytest.MonkeyPatch.context() as patched:  # as in a root that is not ours to change
-        patched.setattr(store, "set_aside", lambda held: None)
-        assert modelzoo.weights_file(OWN).is_relative_to(first)
-    assert held.stat().st_size == 10
-    assert modelzoo.weights_file(OWN).is_relative_to(first)
+        patched.setattr(weight_cache, "quarantine", lambda cached: None)
+        assert modelzoo.weights_file(CUSTOM).is_relative_to(first)
+    assert cached.stat().st_size == 10
+    assert modelzoo.weights_file(CUSTOM).is_relative_to(first)
 
 
-def test_the_first_root_is_preferred(held, cache, tmp_path, monkeypatch):
+def test_the_first_root_is_preferred(cached, cache, tmp_path, monkeypatch):
     shutil.copytree(cache, tmp_path / "copy")
-    monkeypatch.setenv(store.ROOTS, f"{tmp_path / 'copy'}{os.pathsep}{cache}")
-    assert modelzoo.weights_file(OWN).is_relative_to(tmp_path / "copy")
+    monkeypatch.setenv(settings.CACHE, f"{tmp_path / 'copy'}{os.pathsep}{cache}")
+    assert modelzoo.weights_file(CUSTOM).is_relative_to(tmp_path / "copy")
 
 
 def test_a_cache_that_cannot_be_written_says_what_to_set(host, cache, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv(store.ROOTS, str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv(settings.CACHE, str(tmp_path / "file" / "cache"))
     with pytest.raises(
         WeightsUnavailable, match=r"Nothing can be written to the cache .*: set MODELZOO_CACHE"
     ):
-        modelzoo.weights_file(OWN)
+        modelzoo.weights_file(CUSTOM)
 
 
 def test_without_a_home_the_bundled_model_loads_and_others_say_what_to_set(monkeypatch, capfd):
     import platformdirs
 
-    monkeypatch.delenv(store.ROOTS)
+    monkeypatch.delenv(settings.CACHE)
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *arguments: "~/.cache/modelzoo")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user id without a name
     assert modelzoo.weights_file("resnet9_cifar10").is_file()
@@ -247,13 +250,13 @@ def test_without_a_home_the_bundled_model_loads_and_others_say_what_to_set(monke
         modelzoo.weights_file("resnet18_v1b")
 
 
-def test_offline_what_is_cached_works_and_the_rest_is_one_sentence(held, cache, monkeypatch, capfd):
+def test_offline_what_is_cached_works_and_the_rest_is_one_sentence(cached, cache, monkeypatch, capfd):
     monkeypatch.setenv("MODELZOO_OFFLINE", "1")
-    assert modelzoo.weights_file(OWN) == held
+    assert modelzoo.weights_file(CUSTOM) == cached
     shutil.rmtree(cache)
-    assert cli.main(["download", OWN]) == 1
+    assert cli.main(["download", CUSTOM]) == 1
     error = capfd.readouterr().err
-    assert "MODELZOO_OFFLINE is set, so that nothing is fetched" in error
+    assert "MODELZOO_OFFLINE is set, so that nothing is downloaded" in error
     assert error.count("\n") == 1
     assert "http" not in error
 
@@ -278,11 +281,11 @@ except PermissionError:
     print("read-only")
 """
 COMMANDS = [
-    ["classify", str(CAT), "-m", OWN],
+    ["classify", str(CAT), "-m", CUSTOM],
     ["list"],
-    ["info", OWN],
-    ["verify", OWN, "resnet9_cifar10"],
-    ["download", OWN],
+    ["info", CUSTOM],
+    ["verify", CUSTOM, "resnet9_cifar10"],
+    ["download", CUSTOM],
     ["cache", "list"],
     ["cache", "path"],
     ["cache", "verify"],
@@ -304,7 +307,7 @@ def read_only(folder: Path) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("kind", ["writable", "read-only"])
-def test_with_a_warm_cache_no_socket_is_opened(kind, held, cache):
+def test_with_a_warm_cache_no_socket_is_opened(kind, cached, cache):
     prefix = read_only(cache) if kind == "read-only" else ()
     process = start(f"COMMANDS = {COMMANDS}\n{SILENT}", prefix=prefix)
     out, err = process.communicate()
@@ -312,4 +315,4 @@ def test_with_a_warm_cache_no_socket_is_opened(kind, held, cache):
         path.chmod(0o755)
     assert process.returncode == 0, err
     assert out.splitlines()[-1] == kind
-    assert f"{OWN}: sound" in out
+    assert f"{CUSTOM}: sound" in out

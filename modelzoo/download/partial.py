@@ -12,20 +12,21 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
 
 from modelzoo.errors import DownloadError
-from modelzoo.files import CHUNK, created_beside, digests
+from modelzoo.files import CHUNK, create_beside, sha256
 
 STALE = 900  # seconds without a write after which nobody writes the file any more; longer than any wait
 RECORD = ".json.part"
 
 
 class WrongContent(DownloadError):
-    """What came is whole, but not the file that was wanted."""
+    """What came is whole, but not the file that was expected."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,21 @@ class Version:
         return self.etag or self.modified
 
 
+class _OwnFile:
+    """The file that one transfer writes, open, and the checksums of what is in it."""
+
+    def __init__(self, target: Path, prefix: str, algorithms: Collection[str]):
+        self.file, self.path = create_beside(target, prefix)
+        self.hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
+
+    def write(self, block: bytes) -> None:
+        self.file.write(block)
+        for hash_ in self.hashes.values():
+            hash_.update(block)
+
+
 class Partial:
-    """One transfer's own file; `with` ends in it being published, or kept to be continued, or removed."""
+    """One transfer's own file; `with` ends in it being committed, or kept to be continued, or removed."""
 
     def __init__(self, url: str, target: Path, checksums: Mapping[str, str]):
         self.target = target
@@ -52,39 +66,38 @@ class Partial:
         self.version = Version()
         self.received = 0
         self.pieced = False  # holds bytes of more than one answer
-        self._file = None
+        self._own: _OwnFile | None = None
 
     def __enter__(self) -> Partial:
         left = [path for path in self._named() if not path.name.endswith(RECORD)]
         left.sort(key=_length, reverse=True)
         continued = any(self._continue(path) for path in left)
-        now = _modified(self._path) if continued else time.time()  # the file server's clock may differ
+        own = self._own if continued else None
+        now = _modified(own.path) if own else time.time()  # the file server's clock may differ
         for path in left:
             if now - _modified(path) >= STALE:
                 _remove(path)
         return self
 
-    def __exit__(self, kind, error, traceback) -> None:
-        if self._file is None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._own is None:
             return
         if not self.received or not self.can_be_continued or isinstance(error, WrongContent):
             self.discard()
             return
-        self._file.close()
-        released = _modified(self._path) - STALE  # says to the next transfer that nobody writes it any more
-        os.utime(self._path, (released, released))
+        self._own.file.close()
+        released = _modified(self._own.path) - STALE  # says to the next transfer that nobody writes it now
+        os.utime(self._own.path, (released, released))
 
     def start(self, version: Version) -> None:
         """Begins an empty file. Never empties the old one: another process may be copying it."""
         self.discard()
-        self._file, self._path = created_beside(self.target, self.prefix)
-        self._hashes = {
-            algorithm: hashlib.new(algorithm, usedforsecurity=False)
-            for algorithm in {"sha256", *self.checksums}
-        }
+        self._own = _OwnFile(self.target, self.prefix, {"sha256", *self.checksums})
         self.version = version
         if self.can_be_continued:
-            _record(self._path).write_text(json.dumps(asdict(version)), "utf-8")
+            _record(self._own.path).write_text(json.dumps(asdict(version)), "utf-8")
 
     @property
     def can_be_continued(self) -> bool:
@@ -93,44 +106,47 @@ class Partial:
         return bool(self.checksums or version.etag or (version.modified and version.size is not None))
 
     def write(self, block: bytes) -> None:
-        self._file.write(block)
-        for hash_ in self._hashes.values():
-            hash_.update(block)
+        self._started().write(block)
         self.received += len(block)
 
     def touch(self) -> None:
         """Says to other processes that somebody still works on this file."""
-        if self._file is not None:
+        if self._own is not None:
             with suppress(OSError):
-                os.utime(self._path)
+                os.utime(self._own.path)
 
     def discard(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            _remove(self._path)
-        self._file, self.version, self.received, self.pieced = None, Version(), 0, False
+        if self._own is not None:
+            self._own.file.close()
+            _remove(self._own.path)
+        self._own, self.version, self.received, self.pieced = None, Version(), 0, False
 
     def verify(self, checksums: Mapping[str, str]) -> None:
-        for algorithm, wanted in checksums.items():
-            came = self._hashes[algorithm].hexdigest()
-            if came != wanted.lower():
-                raise WrongContent(f"wanted {algorithm} {wanted}, got {came}")
+        for algorithm, expected in checksums.items():
+            came = self._started().hashes[algorithm].hexdigest()
+            if came != expected.lower():
+                raise WrongContent(f"expected {algorithm} {expected}, got {came}")
 
-    def publish(self) -> None:
+    def commit(self) -> None:
         """Moves the file onto its target, and removes what other transfers of it left."""
-        self._file.flush()
-        os.fsync(self._file.fileno())  # or a power cut could leave the name with nothing in it
-        self._file.close()
+        own = self._started()
+        own.file.flush()
+        os.fsync(own.file.fileno())  # or a power cut could leave the name with nothing in it
+        own.file.close()
         try:
-            os.replace(self._path, self.target)
+            os.replace(own.path, self.target)
         except FileNotFoundError:
             # Another process has finished the same transfer, and took this one for a leftover.
-            came = {"sha256": self._hashes["sha256"].hexdigest()}
-            if not self.target.is_file() or digests(self.target, ("sha256",)) != came:
+            if not self.target.is_file() or sha256(self.target) != own.hashes["sha256"].hexdigest():
                 raise DownloadError("another process removed the partial file") from None
-        self._file = None
+        self._own = None
         for path in self._named():
             _remove(path)
+
+    def _started(self) -> _OwnFile:
+        if self._own is None:
+            raise RuntimeError("start() comes before anything is written.")
+        return self._own
 
     def _named(self) -> list[Path]:
         """The files of all transfers from this address to this target, and their records."""
@@ -153,7 +169,7 @@ class Partial:
                 self.start(version)
                 while self.received < length and (block := file.read(min(CHUNK, length - self.received))):
                     self.write(block)
-        except (OSError, ValueError, TypeError):  # it was just published or removed, or was never recorded
+        except (OSError, ValueError, TypeError):  # it was just committed or removed, or was never recorded
             self.discard()
             return False
         if not self.can_be_continued:  # the earlier transfer knew a checksum that this one does not

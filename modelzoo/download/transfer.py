@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
+from modelzoo import settings
+from modelzoo.download.failures import Interrupted, ResumeRefused, Unreachable
+from modelzoo.download.http import Host
+from modelzoo.download.local import LocalFile
 from modelzoo.download.partial import Partial, WrongContent
-from modelzoo.download.web import Answer, Changed, Host, Interrupted, LocalFile, Unreachable
-from modelzoo.errors import DownloadError
+from modelzoo.download.responses import Response
+from modelzoo.errors import DownloadError, quoted
 
-PATIENCE = 300  # seconds without progress after which a transfer is given up; MODELZOO_TIMEOUT overrides it
-RETRIES = 4  # without progress, and also how often a file is begun anew
+RETRIES = 4  # without progress, and also how often a file is started over
 BACKOFF, LONGEST_BACKOFF = 1.0, 30.0  # seconds; doubled from one retry to the next
 PROGRESS = 1 << 16  # bytes; less does not count, or a host that sends one byte a minute would never end
 sleep = time.sleep
 
 
-def run(url: str, target: Path, checksums: dict[str, str], size: int | None) -> list[str]:
+def run(url: str, target: Path, checksums: Mapping[str, str], size: int | None) -> list[str]:
     """See download.fetch."""
-    host = (LocalFile if url[:5].lower() == "file:" else Host)(url, _limit())
+    host = (LocalFile if url[:5].lower() == "file:" else Host)(url, settings.timeout())
     try:
         with Partial(url, target, checksums) as partial:
             return _Transfer(host, partial, checksums, size).run()
@@ -33,7 +37,11 @@ def run(url: str, target: Path, checksums: dict[str, str], size: int | None) -> 
 
 
 class _Transfer:
-    def __init__(self, host: Host | LocalFile, partial: Partial, checksums, size: int | None):
+    """The requests and answers by which one file comes."""
+
+    def __init__(
+        self, host: Host | LocalFile, partial: Partial, checksums: Mapping[str, str], size: int | None
+    ):
         self.host, self.partial, self.checksums, self.size = host, partial, checksums, size
         self.patience = _Patience(host.limit)
         self.answered = False
@@ -44,26 +52,26 @@ class _Transfer:
             try:
                 stated = self._receive()
                 self.partial.verify(self.checksums or stated)
-                self.partial.publish()
+                self.partial.commit()
                 return [f"{algorithm} stated by the host" for algorithm in stated]
             except Interrupted as error:
                 if isinstance(error, Unreachable) and not self.answered:
                     raise
                 if self.partial.received and not self.partial.can_be_continued:
                     self.partial.discard()
-                    self.patience.begin_anew(error)
+                    self.patience.start_over(error)
                 self.partial.touch()
                 self.patience.wait(error)
-            except Changed as error:
+            except ResumeRefused as error:
                 self.partial.discard()
-                self.patience.begin_anew(error)
+                self.patience.start_over(error)
             except WrongContent as error:
                 # Bytes of several answers may not fit together, though the host's file is right.
                 if distrusted or not self.partial.pieced:
                     raise
                 distrusted = True
                 self.partial.discard()
-                self.patience.begin_anew(error)
+                self.patience.start_over(error)
 
     def _receive(self) -> dict[str, str]:
         """Takes one answer to its end; returns the checksums that the host states."""
@@ -74,7 +82,7 @@ class _Transfer:
                 self.partial.pieced = True
             else:
                 if self.partial.received:
-                    self.patience.begin_anew(Interrupted("the host begins the file anew each time"))
+                    self.patience.start_over(Interrupted("the host starts the file over each time"))
                 self.partial.start(answer.version)
             announced = answer.version.size
             expected = announced if self.size is None else self.size
@@ -83,23 +91,23 @@ class _Transfer:
                 for block in answer.blocks:
                     self.partial.write(block)
                     if expected is not None and self.partial.received > expected:
-                        raise WrongContent(f"wanted {expected:,} bytes, more came")
+                        raise WrongContent(f"expected {expected:,} bytes, got more")
                     bar.update(len(block))
                     self.patience.progress(self.partial.received)
                 bar.leave = self.partial.received == expected  # one line a file, however often it broke off
             if expected is not None and self.partial.received < expected:
                 if announced is not None or not answer.delimited:
                     raise Interrupted("the connection broke off")
-                raise WrongContent(f"wanted {expected:,} bytes, {self.partial.received:,} came")
+                raise WrongContent(f"expected {expected:,} bytes, got {self.partial.received:,}")
             return {} if self.checksums else answer.stated
 
-    def _check(self, answer: Answer) -> None:
-        """Refuses, before anything is received, what cannot become the file that is wanted."""
+    def _check(self, answer: Response) -> None:
+        """Refuses, before anything is received, what cannot become the file that is expected."""
         if None not in (self.size, answer.version.size) and answer.version.size != self.size:
-            raise WrongContent(f"wanted {self.size:,} bytes, the host has {answer.version.size:,}")
+            raise WrongContent(f"expected {self.size:,} bytes, the host has {answer.version.size:,}")
         provable = self.checksums or answer.stated
         if answer.encoding != "identity" and not provable:  # an archive's .gz may be taken for an encoding
-            raise DownloadError(f"the host sends the file encoded with {answer.encoding}, unasked")
+            raise DownloadError(f"the host sends the file encoded with {quoted(answer.encoding)}, unasked")
         if not (answer.delimited or self.size is not None or provable):
             raise DownloadError("the host does not say where the file ends")
 
@@ -116,7 +124,7 @@ class _Patience:
 
     def __init__(self, limit: float):
         self.limit = limit
-        self.anew = 0
+        self.restarts = 0
         self._renew(0)
 
     def _renew(self, received: int) -> None:
@@ -126,11 +134,11 @@ class _Patience:
         if received - self.received >= PROGRESS:
             self._renew(received)
         elif time.monotonic() - self.since > self.limit:
-            raise DownloadError(f"hardly anything came within {self.limit:g} s")
+            raise DownloadError(f"no progress for {self.limit:g} s")
 
-    def begin_anew(self, error: DownloadError) -> None:
-        self.anew += 1
-        if self.anew > RETRIES:
+    def start_over(self, error: DownloadError) -> None:
+        self.restarts += 1
+        if self.restarts > RETRIES:
             raise error
         self._renew(0)
 
@@ -144,24 +152,18 @@ class _Patience:
         if time.monotonic() - self.since + delay > self.limit:
             asked = "" if error.wait is None else f", and the host asks to wait {error.wait:,.0f} s"
             raise DownloadError(f"{error}{asked}") from error
-        if sys.stderr.isatty():
+        if _is_watched():
             tqdm.write(f"{error}: the next try follows in {delay:.0f} s", file=sys.stderr)
         sleep(delay)
 
 
-def _limit() -> float:
-    value = os.environ.get("MODELZOO_TIMEOUT", "")
-    try:
-        limit = float(value or PATIENCE)
-    except ValueError:
-        limit = -1
-    if not 0 < limit < float("inf"):
-        raise DownloadError(f"MODELZOO_TIMEOUT must be a number of seconds above 0, not {value!r}")
-    return limit
+def _is_watched() -> bool:
+    """Whether somebody sees progress: on a terminal, or in a notebook, whose stderr is none."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
-def _bar(partial: Partial, expected: int | None) -> tqdm:
-    """Progress with rate and time left, on a terminal."""
+def _bar(partial: Partial, expected: int | None) -> tqdm[Any]:
+    """Progress with rate and time left, if somebody sees it."""
     return tqdm(
         total=expected,
         initial=partial.received,
@@ -170,5 +172,5 @@ def _bar(partial: Partial, expected: int | None) -> tqdm:
         unit_divisor=1024,
         desc=partial.target.name,
         leave=False,
-        disable=not sys.stderr.isatty(),
+        disable=not _is_watched(),
     )

@@ -22,19 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelzoo import cache, download
-from modelzoo.errors import DownloadError
-from modelzoo.files import appearing, digests
+from modelzoo import download
+from modelzoo.errors import DownloadError, quoted
+from modelzoo.files import atomic_write, is_sha256, sha256
+from modelzoo.store import cache
 
-BASES = "MODELZOO_MIRROR"  # the variable
-SEPARATOR = "|"  # in no address and in no path on Windows; spaces and colons are
 INDEX = "index.json"
 FORMAT = 1
 MAX_INDEX_BYTES = 64 * 2**20  # an entry has about 500
 
 
 @dataclass(frozen=True)
-class File:
+class IndexedFile:
     """A weight file as an index states it."""
 
     model: str
@@ -47,11 +46,6 @@ class File:
         return cache.file_name(self.model, self.sha256, self.top)
 
 
-def bases() -> list[str]:
-    """The mirrors of MODELZOO_MIRROR, in their order."""
-    return [base.strip() for base in os.environ.get(BASES, "").split(SEPARATOR) if base.strip()]
-
-
 def url(base: str, name: str) -> str:
     """The address of a file of the mirror."""
     if "://" not in base:
@@ -59,21 +53,22 @@ def url(base: str, name: str) -> str:
     return f"{base.rstrip('/')}/{name}"
 
 
-def index(base: str) -> dict[tuple[str, bool], File]:
+def index(base: str) -> dict[tuple[str, bool], IndexedFile]:
     """The mirror's files by model and whether with top; raises DownloadError if the index is unusable."""
-    with cache.workroom() as folder:
+    with cache.temporary_directory() as folder:
         download.fetch(url(base, INDEX), folder / INDEX)
         if (folder / INDEX).stat().st_size > MAX_INDEX_BYTES:
-            raise DownloadError(f"its {INDEX} has more than {MAX_INDEX_BYTES} bytes")
+            raise DownloadError(f"its {INDEX} has more than {MAX_INDEX_BYTES:,} bytes")
         return parse((folder / INDEX).read_bytes())
 
 
-def parse(text: bytes) -> dict[tuple[str, bool], File]:
+def parse(text: bytes) -> dict[tuple[str, bool], IndexedFile]:
     """An index from its JSON."""
     try:
         document = json.loads(text)
         if document["format"] != FORMAT:
-            raise DownloadError(f"its {INDEX} has the format {document['format']!r}, not {FORMAT}")
+            found = quoted(document["format"])
+            raise DownloadError(f"its {INDEX} is of another format: expected {FORMAT}, got {found}")
         files = [
             _file(model, top, value)
             for model, entry in document["models"].items()
@@ -85,25 +80,25 @@ def parse(text: bytes) -> dict[tuple[str, bool], File]:
     return {(file.model, file.top): file for file in files}
 
 
-def _file(model: str, top: bool, value: Mapping[str, Any]) -> File:
-    file = File(model, top, value["sha256"], value["bytes"])
-    if not (cache.SHA256.fullmatch(file.sha256) and type(file.bytes) is int and value["file"] == file.name):
-        raise ValueError(f"{model} has another file name than its sha256 gives")
+def _file(model: str, top: bool, value: Mapping[str, Any]) -> IndexedFile:
+    file = IndexedFile(model, top, value["sha256"], value["bytes"])
+    if not (is_sha256(file.sha256) and type(file.bytes) is int and value["file"] == file.name):
+        raise ValueError(f"{quoted(model)} has another file name than its sha256 gives")
     return file
 
 
-def entry(path: Path, receipt: Mapping[str, Any], notop: Path | None = None) -> dict[str, Any]:
-    """A model's entry of an index, from its files' contents and the receipt."""
-    value = {**_stated(path, receipt["model"], True), "converter": receipt.get("converter")}
-    if receipt.get("synthetic"):
+def entry(path: Path, provenance: Mapping[str, Any], notop: Path | None = None) -> dict[str, Any]:
+    """A model's entry of an index, from its files' contents and the provenance."""
+    value = {**_stated(path, provenance["model"], True), "converter": provenance.get("converter")}
+    if provenance.get("synthetic"):
         value["synthetic"] = True
     if notop is not None:
-        value["notop"] = _stated(notop, receipt["model"], False)
+        value["notop"] = _stated(notop, provenance["model"], False)
     return value
 
 
 def _stated(path: Path, model: str, top: bool) -> dict[str, Any]:
-    file = File(model, top, digests(path, ("sha256",))["sha256"], path.stat().st_size)
+    file = IndexedFile(model, top, sha256(path), path.stat().st_size)
     return {"file": file.name, "sha256": file.sha256, "bytes": file.bytes}
 
 
@@ -114,7 +109,10 @@ def index_text(models: Mapping[str, Mapping[str, Any]]) -> str:
 
 def pack(target: Path, files: Mapping[str, Path | bytes]) -> None:
     """Writes a plain tar: equal contents give equal bytes, because it has neither times nor owners."""
-    with appearing(target) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+    with (
+        atomic_write(target) as temporary,
+        tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
         for name, content in files.items():
             member = tarfile.TarInfo(name)
             with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Preprocessing gives the pixels that the original programs gave, or says in a sentence why it cannot."""
+"""Images become the pixels that the original programs gave, or a sentence says why they cannot."""
 
 from __future__ import annotations
 
@@ -18,37 +18,40 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from modelzoo import preprocessing, registry
-from modelzoo.errors import PictureError
-from modelzoo.preprocessing import FORMATS, MAX_PIXELS, Axis, axes, preprocess, read_picture, resize_and_crop
-from modelzoo.registry import Pictures
+from modelzoo import registry
+from modelzoo.errors import ImageError
+from modelzoo.images import FORMATS, Axis, axes, preprocess, read_image, reading, resampling, resize_and_crop
+from modelzoo.images.preprocessing import central_crop
+from modelzoo.images.reading import MAX_PIXELS
+from modelzoo.images.resampling import INTERPOLATIONS
+from modelzoo.registry import Preprocessing
 
 HALVES = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-TENCENT = registry.info("resnet101_mlimages").pictures
-GLUONCV = registry.info("resnet50_v1d").pictures
-CIFAR10 = registry.info("resnet9_cifar10").pictures
+TENCENT = registry.info("resnet101_mlimages").preprocessing
+GLUONCV = registry.info("resnet50_v1d").preprocessing
+CIFAR10 = registry.info("resnet9_cifar10").preprocessing
 SIZES = [(480, 641), (641, 480), (512, 512), (255, 256), (37, 53), (7, 3), (1, 9), (1000, 257), (224, 224)]
-GOLDENS = Path(__file__).parent / "goldens" / "pictures_gluoncv.npz"
-GOLDEN_STEP = 9  # as in scripts/convert/originals/gluoncv_pictures.py
-SLIM_GOLDENS = GOLDENS.with_name("pictures_slim.npz")
-SLIM_GOLDEN_STEP = 23  # as in scripts/convert/originals/slim_pictures.py
+GOLDENS = Path(__file__).parent / "goldens" / "images_gluoncv.npz"
+GOLDEN_STEP = 9  # as in scripts/convert/originals/gluoncv_images.py
+SLIM_GOLDENS = GOLDENS.with_name("images_slim.npz")
+SLIM_GOLDEN_STEP = 23  # as in scripts/convert/originals/slim_images.py
 
 
-def generated_picture(height: int, width: int) -> np.ndarray:
-    """The same picture as in scripts/convert/originals/gluoncv_pictures.py."""
+def generated_image(height: int, width: int) -> np.ndarray:
+    """The same image as in scripts/convert/originals/gluoncv_images.py."""
     rows, columns, channels = np.ogrid[:height, :width, :3]
     slopes = rows * (2 + channels) + columns * (3 - channels)
     noise = np.random.RandomState(height * 10007 + width).randint(0, 64, (height, width, 3))
     return ((slopes + noise) % 256).astype(np.uint8)
 
 
-def at_size(name: str, size: int) -> Pictures:
-    return Pictures(crop=size, **vars(registry.packaged().pictures[name]))
+def at_size(name: str, size: int) -> Preprocessing:
+    return registry.packaged().named_preprocessing(name, size)
 
 
-def levels(count: float, recipe: Pictures) -> float:
+def levels(count: float, preprocessing: Preprocessing) -> float:
     """So many of the 255 levels, in the network's input (of the channel where they are least)."""
-    return count * recipe.white / 255 / max(recipe.std)
+    return count * preprocessing.max_value / 255 / max(preprocessing.std)
 
 
 def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> bytes:
@@ -88,32 +91,32 @@ def slim_goldens() -> list[str]:
         return [name for name in goldens.files if not name.startswith("crc32")]
 
 
-PIXELS = generated_picture(40, 56)
+PIXELS = generated_image(40, 56)
 
 # The original programs
 
 
-def tencent_demo(picture: np.ndarray) -> np.ndarray:
+def tencent_demo(image: np.ndarray) -> np.ndarray:
     """The arithmetic of Tencent's image_classification.py, floats and all; RGB in and out."""
-    height, width = float(picture.shape[0]), float(picture.shape[1])
+    height, width = float(image.shape[0]), float(image.shape[1])
     new_height = new_width = 256.0
     if height <= width:
         new_width = (width / height) * new_height
     else:
         new_height = (height / width) * new_width
-    resized = cv2.resize(picture, (int(new_width), int(new_height)))
+    resized = cv2.resize(image, (int(new_width), int(new_height)))
     top, left = int((new_height - 224.0) / 2), int((new_width - 224.0) / 2)
     return (resized[top : top + 224, left : left + 224] / 255.0 - 0.5) * 2.0
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_tencent_recipe_gives_what_tencents_demo_gives_within_one_level(size):
-    picture = generated_picture(*size)
-    assert np.abs(preprocess(picture, TENCENT)[0] - tencent_demo(picture)).max() <= 2 / 255 + 1e-6
+def test_the_tencent_preprocessing_gives_what_tencents_demo_gives_within_one_level(size):
+    image = generated_image(*size)
+    assert np.abs(preprocess(image, TENCENT)[0] - tencent_demo(image)).max() <= 2 / 255 + 1e-6
 
 
 def test_a_cameras_photo_gives_what_tencents_demo_gives_within_one_level():
-    photo = np.tile(generated_picture(342, 456), (8, 8, 1))  # 2736 x 3648, quickly
+    photo = np.tile(generated_image(342, 456), (8, 8, 1))  # 2736 x 3648, quickly
     assert np.abs(preprocess(photo, TENCENT)[0] - tencent_demo(photo)).max() <= 2 / 255 + 1e-6
 
 
@@ -126,36 +129,38 @@ def test_whole_numbers_give_the_sizes_and_offsets_of_tencents_floats():
 
 
 @pytest.mark.parametrize("size", golden_sizes())
-def test_the_gluoncv_recipe_gives_what_gluoncv_gave(size):
-    picture = generated_picture(*size)
+def test_the_gluoncv_preprocessing_gives_what_gluoncv_gave(size):
+    image = generated_image(*size)
     with np.load(GOLDENS) as goldens:
         name = f"{size[0]}x{size[1]}"
-        assert zlib.crc32(picture.tobytes()) == goldens[f"{name}_crc32"], "the test generates another picture"
+        assert zlib.crc32(image.tobytes()) == goldens[f"{name}_crc32"], "the test generates another image"
         golden = goldens[name]
-    ours = preprocess(picture, GLUONCV)[0, ::GOLDEN_STEP, ::GOLDEN_STEP]
+    ours = preprocess(image, GLUONCV)[0, ::GOLDEN_STEP, ::GOLDEN_STEP]
     np.testing.assert_allclose(ours, golden, rtol=0, atol=2e-6)  # far below one level, 0.017
 
 
 @pytest.mark.parametrize("name", slim_goldens())
-def test_the_slim_recipes_give_what_slim_gave(name):
-    recipe, side, size = name.split("/")
-    recipe = at_size(recipe, int(side))
-    picture = generated_picture(*map(int, size.split("x")))
+def test_the_slim_preprocessing_gives_what_slim_gave(name):
+    preprocessing, side, size = name.split("/")
+    preprocessing = at_size(preprocessing, int(side))
+    image = generated_image(*map(int, size.split("x")))
     with np.load(SLIM_GOLDENS) as goldens:
-        assert zlib.crc32(picture.tobytes()) == goldens[f"crc32/{size}"], "the test generates another picture"
+        assert zlib.crc32(image.tobytes()) == goldens[f"crc32/{size}"], "the test generates another image"
         golden = goldens[name]
-    ours = preprocess(picture, recipe)[0, ::SLIM_GOLDEN_STEP, ::SLIM_GOLDEN_STEP]
-    np.testing.assert_allclose(ours, golden, rtol=0, atol=levels(1e-4, recipe))
+    ours = preprocess(image, preprocessing)[0, ::SLIM_GOLDEN_STEP, ::SLIM_GOLDEN_STEP]
+    np.testing.assert_allclose(ours, golden, rtol=0, atol=levels(1e-4, preprocessing))
 
 
 @pytest.mark.parametrize("side", [128, 299, 331])
 @pytest.mark.parametrize("size", SIZES)
-def test_the_slim_inception_recipe_gives_what_tensorflow_gives(size, side):
-    picture = generated_picture(*size)
-    middle = tf.image.central_crop(tf.image.convert_image_dtype(picture, tf.float32), 0.875)
+def test_the_slim_inception_preprocessing_gives_what_tensorflow_gives(size, side):
+    image = generated_image(*size)
+    middle = tf.image.central_crop(tf.image.convert_image_dtype(image, tf.float32), 0.875)
     theirs = (tf.compat.v1.image.resize_bilinear(middle[None], (side, side)) - 0.5) * 2
-    recipe = at_size("slim_inception", side)
-    np.testing.assert_allclose(preprocess(picture, recipe), theirs, rtol=0, atol=levels(1e-4, recipe))
+    preprocessing = at_size("slim_inception", side)
+    np.testing.assert_allclose(
+        preprocess(image, preprocessing), theirs, rtol=0, atol=levels(1e-4, preprocessing)
+    )
 
 
 def test_slims_sizes_are_rounded_as_tensorflow_rounds_them():
@@ -164,13 +169,16 @@ def test_slims_sizes_are_rounded_as_tensorflow_rounds_them():
     long = short + np.concatenate([random.randint(0, 6000, 10000), np.arange(1000)])
     sides = tf.cast(tf.stack([short, long]), tf.float32)
     theirs = tf.cast(tf.math.rint(sides * (tf.cast(256, tf.float32) / sides[0])), tf.int32).numpy().T.tolist()
-    recipe = at_size("slim_vgg", 224)
-    ours = [[axis.target for axis in axes(recipe, int(s), int(g))] for s, g in zip(short, long, strict=True)]
+    preprocessing = at_size("slim_vgg", 224)
+    ours = [
+        [axis.target for axis in axes(preprocessing, int(s), int(g))]
+        for s, g in zip(short, long, strict=True)
+    ]
     assert ours == theirs
 
 
 @pytest.mark.parametrize(
-    ("recipe", "module"),
+    ("preprocessing", "module"),
     [
         ("keras_caffe", "vgg16"),
         ("keras_caffe", "resnet"),
@@ -184,50 +192,52 @@ def test_slims_sizes_are_rounded_as_tensorflow_rounds_them():
     ],
 )
 @pytest.mark.parametrize("size", [(480, 641), (255, 256), (37, 53), (7, 3), (1, 9), (224, 224), (331, 331)])
-def test_the_keras_recipes_give_what_the_examples_of_keras_give(size, recipe, module):
+def test_the_preprocessing_of_keras_gives_what_the_examples_of_keras_give(size, preprocessing, module):
     side = 331 if module == "nasnet" else 224
-    content, recipe = encoded(generated_picture(*size), "BMP"), at_size(recipe, side)
+    content, preprocessing = encoded(generated_image(*size), "BMP"), at_size(preprocessing, side)
     pixels = keras.utils.img_to_array(keras.utils.load_img(io.BytesIO(content), target_size=(side, side)))
     theirs = getattr(keras.applications, module).preprocess_input(pixels)
-    np.testing.assert_allclose(preprocess(content, recipe)[0], theirs, rtol=0, atol=levels(1e-4, recipe))
+    np.testing.assert_allclose(
+        preprocess(content, preprocessing)[0], theirs, rtol=0, atol=levels(1e-4, preprocessing)
+    )
 
 
-def test_a_32_x_32_picture_passes_the_cifar_recipe_with_pixels_untouched():
-    picture = generated_picture(32, 32)
-    np.testing.assert_array_equal(resize_and_crop(picture, CIFAR10), picture)
+def test_a_32_x_32_image_passes_the_cifar_preprocessing_with_pixels_untouched():
+    image = generated_image(32, 32)
+    np.testing.assert_array_equal(resize_and_crop(image, CIFAR10), image)
 
 
-# The kernels
+# Resampling
 
 
 @pytest.mark.parametrize("target", [(256, 341), (224, 224), (31, 17), (500, 499)])
 @pytest.mark.parametrize("size", SIZES)
 def test_opencv_linear_is_within_one_level_of_opencv(size, target):
-    picture = generated_picture(*size)
-    ours = preprocessing.opencv_linear(
-        picture, *(Axis(old, new, 0, new) for old, new in zip(size, target, strict=True))
+    image = generated_image(*size)
+    ours = resampling.opencv_linear(
+        image, *(Axis(old, new, 0, new) for old, new in zip(size, target, strict=True))
     )
-    assert largest_difference(ours, cv2.resize(picture, target[::-1], interpolation=cv2.INTER_LINEAR)) <= 1
+    assert largest_difference(ours, cv2.resize(image, target[::-1], interpolation=cv2.INTER_LINEAR)) <= 1
 
 
 @pytest.mark.parametrize("target", [(256, 341), (224, 224), (31, 17), (500, 499)])
 @pytest.mark.parametrize("size", SIZES)
 def test_tf1_bilinear_is_what_tensorflow_gives(size, target):
-    picture = generated_picture(*size)
-    ours = preprocessing.tf1_bilinear(
-        picture, *(Axis(old, new, 0, new) for old, new in zip(size, target, strict=True))
+    image = generated_image(*size)
+    ours = resampling.tf1_bilinear(
+        image, *(Axis(old, new, 0, new) for old, new in zip(size, target, strict=True))
     )
-    theirs = tf.compat.v1.image.resize_bilinear(picture[None], target)[0]
+    theirs = tf.compat.v1.image.resize_bilinear(image[None], target)[0]
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("kernel", ["opencv_linear", "tf1_bilinear"])
-def test_a_crop_has_the_pixels_of_the_whole(kernel):
-    picture = generated_picture(97, 131)
-    kernel = preprocessing.KERNELS[kernel]
-    whole = kernel(picture, Axis(97, 60, 0, 60), Axis(131, 201, 0, 201))
-    crop = kernel(picture, Axis(97, 60, 14, 32), Axis(131, 201, 84, 32))
+@pytest.mark.parametrize("interpolation", ["opencv_linear", "tf1_bilinear"])
+def test_a_crop_has_the_pixels_of_the_whole(interpolation):
+    image = generated_image(97, 131)
+    resize = INTERPOLATIONS[interpolation]
+    whole = resize(image, Axis(97, 60, 0, 60), Axis(131, 201, 0, 201))
+    crop = resize(image, Axis(97, 60, 14, 32), Axis(131, 201, 84, 32))
     np.testing.assert_array_equal(crop, whole[14:46, 84:116])
 
 
@@ -235,69 +245,73 @@ def test_a_crop_has_the_pixels_of_the_whole(kernel):
 def test_the_middle_is_tensorflows_central_crop(fraction):
     for side in (*range(1, 70), 999, 1000, 4032):
         theirs = tf.image.central_crop(np.arange(side)[:, None, None], fraction)[:, 0, 0]
-        assert np.arange(side)[preprocessing.central_crop(side, fraction)].tolist() == theirs.numpy().tolist()
+        assert np.arange(side)[central_crop(side, fraction)].tolist() == theirs.numpy().tolist()
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_pillow_bicubic_of_the_crop_is_within_one_level_of_cropping_pillows_resize(size):
-    picture = generated_picture(*size)
-    recipe = Pictures(shorter_side=48, crop=32, kernel="pillow_bicubic", **HALVES)
-    rows, columns = axes(recipe, *size)
-    whole = Image.fromarray(picture).resize((columns.target, rows.target), Image.Resampling.BICUBIC)
+    image = generated_image(*size)
+    preprocessing = Preprocessing(resize_size=48, crop_size=32, interpolation="pillow_bicubic", **HALVES)
+    rows, columns = axes(preprocessing, *size)
+    whole = Image.fromarray(image).resize((columns.target, rows.target), Image.Resampling.BICUBIC)
     cropped = np.asarray(whole)[rows.start :, columns.start :][:32, :32]
-    assert largest_difference(resize_and_crop(picture, recipe), cropped) <= 1
+    assert largest_difference(resize_and_crop(image, preprocessing), cropped) <= 1
 
 
-@pytest.mark.parametrize("kernel", preprocessing.KERNELS)
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("size", [(1, 10000), (10000, 1), (1, 1), (2, 3_000_000)])
-@pytest.mark.parametrize("shorter_side", [256, None], ids=["in ratio", "stretched"])
-def test_an_extreme_shape_gives_a_crop(size, kernel, shorter_side):
-    recipe = Pictures(shorter_side=shorter_side, crop=224, kernel=kernel, central_fraction=0.9, **HALVES)
-    square = resize_and_crop(np.full((*size, 3), 77, np.uint8), recipe).round()
+@pytest.mark.parametrize("resize_size", [256, None], ids=["in ratio", "stretched"])
+def test_an_extreme_shape_gives_a_crop(size, interpolation, resize_size):
+    preprocessing = Preprocessing(
+        resize_size=resize_size, crop_size=224, interpolation=interpolation, central_fraction=0.9, **HALVES
+    )
+    square = resize_and_crop(np.full((*size, 3), 77, np.uint8), preprocessing).round()
     assert square.tolist() == [[[77] * 3] * 224] * 224
 
 
-# The recipe
+# The preprocessing
 
 
 def test_the_longer_side_is_truncated():
     assert axes(GLUONCV, 480, 641) == (Axis(480, 256, 16, 224), Axis(641, 341, 58, 224))
 
 
-def test_a_model_name_stands_for_its_recipe():
-    picture = generated_picture(60, 80)
-    assert np.array_equal(preprocess(picture, "resnet50_v1d"), preprocess(picture, GLUONCV))
+def test_a_model_name_stands_for_its_preprocessing():
+    image = generated_image(60, 80)
+    assert np.array_equal(preprocess(image, "resnet50_v1d"), preprocess(image, GLUONCV))
 
 
-@pytest.mark.parametrize("recipe", [TENCENT, GLUONCV, CIFAR10])
-def test_the_values_are_scaled_pixels_less_mean_over_deviation(recipe):
-    picture = generated_picture(60, 80)
-    expected = (resize_and_crop(picture, recipe) / 255 - np.array(recipe.mean)) / np.array(recipe.std)
-    np.testing.assert_allclose(preprocess(picture, recipe)[0], expected, rtol=1e-6, atol=1e-6)
+@pytest.mark.parametrize("preprocessing", [TENCENT, GLUONCV, CIFAR10])
+def test_the_values_are_scaled_pixels_less_mean_over_deviation(preprocessing):
+    image = generated_image(60, 80)
+    expected = (resize_and_crop(image, preprocessing) / 255 - np.array(preprocessing.mean)) / np.array(
+        preprocessing.std
+    )
+    np.testing.assert_allclose(preprocess(image, preprocessing)[0], expected, rtol=1e-6, atol=1e-6)
 
 
 # What is accepted
 
 
 @pytest.mark.parametrize(
-    "pictures",
+    "images",
     [PIXELS, [PIXELS], (PIXELS,), PIXELS[None], Image.fromarray(PIXELS), encoded(PIXELS)],
     ids=["array", "list", "tuple", "batch", "PIL", "bytes"],
 )
-def test_one_picture_gives_a_float32_batch_of_one(pictures):
-    batch = preprocess(pictures, TENCENT)
+def test_one_image_gives_a_float32_batch_of_one(images):
+    batch = preprocess(images, TENCENT)
     assert (batch.shape, batch.dtype) == ((1, 224, 224, 3), np.float32)
 
 
-def test_a_batch_keeps_the_order_of_its_pictures():
-    pictures = [PIXELS, encoded(PIXELS[::-1]), Image.fromarray(PIXELS[:, ::-1])]
-    singles = [preprocess(picture, TENCENT)[0] for picture in pictures]
-    np.testing.assert_array_equal(preprocess(pictures, TENCENT), singles)
+def test_a_batch_keeps_the_order_of_its_images():
+    images = [PIXELS, encoded(PIXELS[::-1]), Image.fromarray(PIXELS[:, ::-1])]
+    singles = [preprocess(image, TENCENT)[0] for image in images]
+    np.testing.assert_array_equal(preprocess(images, TENCENT), singles)
 
 
 @pytest.mark.parametrize("kind", [str, Path, "file", "pipe", "bytes", "bytearray"])
 def test_every_kind_of_source_gives_the_same_pixels(kind, tmp_path):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(encoded(PIXELS))
 
     class Pipe(io.BytesIO):
@@ -311,31 +325,31 @@ def test_every_kind_of_source_gives_the_same_pixels(kind, tmp_path):
         "bytearray": lambda: bytearray(path.read_bytes()),
     }
     source = sources[kind]() if kind in sources else kind(path)
-    np.testing.assert_array_equal(read_picture(source), PIXELS)
+    np.testing.assert_array_equal(read_image(source), PIXELS)
 
 
 def test_a_callers_file_stays_open():
     file = io.BytesIO(encoded(PIXELS))
-    read_picture(file)
+    read_image(file)
     assert not file.closed
 
 
 def test_pixels_that_were_read_may_be_written_to():
-    assert read_picture(encoded(PIXELS)).flags.writeable
+    assert read_image(encoded(PIXELS)).flags.writeable
 
 
-def test_a_picture_that_was_given_is_not_changed():
+def test_an_image_that_was_given_is_not_changed():
     image = Image.fromarray(PIXELS).convert("P")
-    read_picture(image)
+    read_image(image)
     assert image.mode == "P"
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_an_animation_gives_its_first_frame(kind):
-    frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (20, 10), color) for color in ("red", "blue")]
     options = {"lossless": True} if kind == "WEBP" else {}
     content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-    assert read_picture(content)[5, 5].tolist() == [255, 0, 0]
+    assert read_image(content)[5, 5].tolist() == [255, 0, 0]
 
 
 # EXIF
@@ -343,14 +357,14 @@ def test_an_animation_gives_its_first_frame(kind):
 
 def with_orientation(number: int, kind: str = "JPEG") -> bytes:
     exif = Image.Exif()
-    exif[preprocessing.EXIF_ORIENTATION] = number
+    exif[reading.EXIF_ORIENTATION] = number
     return encoded(PIXELS, kind, exif=exif)
 
 
 @pytest.mark.parametrize("number", range(10))
 def test_the_exif_orientation_is_applied_as_opencv_does(number):
     content = with_orientation(number)
-    np.testing.assert_array_equal(read_picture(content), opencv_reads(content))
+    np.testing.assert_array_equal(read_image(content), opencv_reads(content))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -359,12 +373,12 @@ def test_the_exif_orientation_is_applied_as_pillow_does(number, kind):
     content = with_orientation(number, kind)
     with Image.open(io.BytesIO(content)) as image:
         upright = np.asarray(ImageOps.exif_transpose(image))
-    np.testing.assert_array_equal(read_picture(content), upright)
+    np.testing.assert_array_equal(read_image(content), upright)
 
 
 def test_damaged_exif_turns_nothing():
     content = encoded(PIXELS, "JPEG", exif=b"Exif\x00\x00no EXIF at all")
-    np.testing.assert_array_equal(read_picture(content), opencv_reads(content))
+    np.testing.assert_array_equal(read_image(content), opencv_reads(content))
 
 
 # Modes
@@ -374,72 +388,72 @@ def test_damaged_exif_turns_nothing():
 def test_a_png_of_this_mode_is_read_as_opencv_reads_it(mode):
     image = Image.fromarray(np.dstack([PIXELS, PIXELS[::-1, :, 0]])).convert(mode)
     content = encoded(image)
-    np.testing.assert_array_equal(read_picture(content), opencv_reads(content))
+    np.testing.assert_array_equal(read_image(content), opencv_reads(content))
 
 
 def test_a_palette_with_alpha_is_read_as_opencv_reads_it():
     image = Image.fromarray(PIXELS).quantize(16)
     content = encoded(image, transparency=bytes(range(0, 256, 16)))
-    np.testing.assert_array_equal(read_picture(content), opencv_reads(content))
+    np.testing.assert_array_equal(read_image(content), opencv_reads(content))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "1"])
-def test_a_transparent_colour_changes_no_pixel(mode):
+def test_a_transparent_color_changes_no_pixel(mode):
     image = Image.fromarray(PIXELS).convert(mode)
     transparent = (1, 2, 3) if mode == "RGB" else 0
-    np.testing.assert_array_equal(read_picture(encoded(image, transparency=transparent)), read_picture(image))
+    np.testing.assert_array_equal(read_image(encoded(image, transparency=transparent)), read_image(image))
 
 
 @pytest.mark.parametrize("extension", [".png", ".tif", ".pgm"])
-def test_16_bit_grey_is_read_as_opencv_reads_it(extension):
-    grey = np.random.RandomState(0).randint(0, 65536, (40, 56)).astype(np.uint16)
-    content = cv2.imencode(extension, grey)[1].tobytes()
-    np.testing.assert_array_equal(read_picture(content), opencv_reads(content))
+def test_16_bit_gray_is_read_as_opencv_reads_it(extension):
+    gray = np.random.RandomState(0).randint(0, 65536, (40, 56)).astype(np.uint16)
+    content = cv2.imencode(extension, gray)[1].tobytes()
+    np.testing.assert_array_equal(read_image(content), opencv_reads(content))
 
 
 @pytest.mark.parametrize("mode", ["I", "I;16", "I;16L", "I;16B", "I;16N"])
 def test_16_bit_modes_keep_the_high_byte(mode):
-    assert read_picture(Image.new(mode, (1, 1), 0xAB12)).tolist() == [[[0xAB] * 3]]
+    assert read_image(Image.new(mode, (1, 1), 0xAB12)).tolist() == [[[0xAB] * 3]]
 
 
-def test_16_bit_colour_keeps_the_high_byte():
-    colour = np.random.RandomState(0).randint(0, 65536, (40, 56, 3)).astype(np.uint16)
-    content = cv2.imencode(".png", colour)[1].tobytes()
-    np.testing.assert_array_equal(read_picture(content), opencv_reads(content))
+def test_16_bit_color_keeps_the_high_byte():
+    color = np.random.RandomState(0).randint(0, 65536, (40, 56, 3)).astype(np.uint16)
+    content = cv2.imencode(".png", color)[1].tobytes()
+    np.testing.assert_array_equal(read_image(content), opencv_reads(content))
 
 
 def test_a_cmyk_jpeg_is_within_one_level_of_opencv():
     content = encoded(Image.fromarray(PIXELS).convert("CMYK"), "JPEG")
-    assert largest_difference(read_picture(content), opencv_reads(content)) <= 1
+    assert largest_difference(read_image(content), opencv_reads(content)) <= 1
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV", "LAB"])
-def test_other_colour_spaces_go_through_pillow(mode):
+def test_other_color_spaces_go_through_pillow(mode):
     image = Image.new(mode, (2, 2), (200, 100, 50, 25)[: len(Image.new(mode, (1, 1)).getbands())])
-    np.testing.assert_array_equal(read_picture(image), np.asarray(image.convert("RGB")))
+    np.testing.assert_array_equal(read_image(image), np.asarray(image.convert("RGB")))
 
 
 @pytest.mark.parametrize(("mode", "pixel"), [("RGBA", (9, 8, 7, 0)), ("RGBX", (9, 8, 7, 0))])
 def test_the_fourth_channel_is_dropped_and_not_blended(mode, pixel):
-    assert read_picture(Image.new(mode, (1, 1), pixel)).tolist() == [[[9, 8, 7]]]
+    assert read_image(Image.new(mode, (1, 1), pixel)).tolist() == [[[9, 8, 7]]]
 
 
 @pytest.mark.parametrize(("mode", "pixel"), [("RGBa", (50, 50, 50, 128)), ("La", (50, 128))])
 def test_premultiplied_alpha_is_divided_out(mode, pixel):
-    assert np.abs(read_picture(Image.new(mode, (1, 1), pixel)).astype(int) - 100).max() <= 1
+    assert np.abs(read_image(Image.new(mode, (1, 1), pixel)).astype(int) - 100).max() <= 1
 
 
-def test_a_grey_palette_with_alpha_is_read():
+def test_a_gray_palette_with_alpha_is_read():
     image = Image.fromarray(PIXELS).convert("L").convert("PA")
-    np.testing.assert_array_equal(read_picture(image), np.asarray(image.convert("RGB")))
+    np.testing.assert_array_equal(read_image(image), np.asarray(image.convert("RGB")))
 
 
 # What is refused
 
 
-def refused(picture, sentence: str) -> None:
-    with pytest.raises(PictureError, match=sentence):
-        read_picture(picture)
+def refused(image, sentence: str) -> None:
+    with pytest.raises(ImageError, match=sentence):
+        read_image(image)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -451,7 +465,7 @@ def test_an_address_comes_with_a_hint():
 
 
 def test_a_folder_is_named(tmp_path):
-    refused(tmp_path, f"{tmp_path.name} is a folder; wanted a picture file")
+    refused(tmp_path, f"{tmp_path.name} is a folder; expected an image file")
 
 
 def test_a_name_that_no_file_can_have_is_refused():
@@ -462,12 +476,12 @@ def test_a_name_that_no_file_can_have_is_refused():
     ("content", "sentence"),
     [
         (b"", "is an empty file"),
-        (b"This is not a picture.", "is not a picture that can be read: wanted JPEG, PNG"),
-        (encoded(PIXELS, "JPEG")[:700], "is cut short or damaged"),
-        (encoded(PIXELS, "PNG")[:700], "is cut short or damaged"),
-        (encoded(PIXELS, "GIF")[:900], "is cut short or damaged"),
-        (encoded(PIXELS, "TIFF")[:700], r"is cut short or damaged|is not a picture"),
-        (png_claiming(10, 10), "is cut short or damaged"),
+        (b"This is not an image.", "is not an image that can be read: expected JPEG, PNG"),
+        (encoded(PIXELS, "JPEG")[:700], "is truncated or damaged"),
+        (encoded(PIXELS, "PNG")[:700], "is truncated or damaged"),
+        (encoded(PIXELS, "GIF")[:900], "is truncated or damaged"),
+        (encoded(PIXELS, "TIFF")[:700], r"is truncated or damaged|is not an image"),
+        (png_claiming(10, 10), "is truncated or damaged"),
         (png_claiming(20000, 20000), r"is too large .*; the limit is 178956970 pixels"),
     ],
     ids=["empty", "text", "JPEG", "PNG", "GIF", "TIFF", "no pixels", "bomb"],
@@ -478,7 +492,7 @@ def test_a_bad_file_is_named_with_the_reason(content, sentence, tmp_path):
     refused(path, rf"cat\.jpg {sentence}")
 
 
-def test_damaged_bytes_never_raise_anything_but_a_picture_error():
+def test_damaged_bytes_never_raise_anything_but_an_image_error():
     random = np.random.RandomState(0)
     for kind in ("JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "PPM"):
         whole = np.frombuffer(encoded(PIXELS[:16, :16], kind), np.uint8)
@@ -488,8 +502,8 @@ def test_damaged_bytes_never_raise_anything_but_a_picture_error():
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # Pillow's about damaged metadata
-                    read_picture(damaged.tobytes())
-            except PictureError:
+                    read_image(damaged.tobytes())
+            except ImageError:
                 pass
 
 
@@ -535,7 +549,7 @@ def test_a_text_that_unpacks_to_many_megabytes_is_refused():
     bomb = png[:33] + chunk + png[33:]  # after the header
     tracemalloc.start()
     try:
-        refused(bomb, "is cut short or damaged")
+        refused(bomb, "is truncated or damaged")
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:
         tracemalloc.stop()
@@ -552,8 +566,8 @@ def test_a_later_frame_is_not_even_looked_at(tmp_path):
     frames = [Image.fromarray(PIXELS).convert("P"), Image.new("P", (40, 40))]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     whole = (tmp_path / "a.gif").read_bytes()
-    first = read_picture(whole)
-    assert np.array_equal(read_picture(whole[:-20]), first)
+    first = read_image(whole)
+    assert np.array_equal(read_image(whole[:-20]), first)
 
 
 @pytest.mark.parametrize(
@@ -566,11 +580,11 @@ def test_a_later_frame_is_not_even_looked_at(tmp_path):
 )
 def test_what_no_photograph_comes_in_is_refused(content, monkeypatch, tmp_path):
     monkeypatch.setattr(subprocess, "Popen", None)
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes(content)
     tracemalloc.start()
     try:
-        refused(path, "is not a picture that can be read: wanted JPEG, PNG")
+        refused(path, "is not an image that can be read: expected JPEG, PNG")
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
@@ -590,8 +604,8 @@ def test_the_limit_is_pillows():
     assert MAX_PIXELS == 2 * Image.MAX_IMAGE_PIXELS
 
 
-def test_pillows_warning_about_large_pictures_is_not_shown():
-    refused(png_claiming(10000, 10000), "is cut short or damaged")  # warnings are errors here
+def test_pillows_warning_about_large_images_is_not_shown():
+    refused(png_claiming(10000, 10000), "is truncated or damaged")  # warnings are errors here
 
 
 @pytest.mark.parametrize(
@@ -599,10 +613,10 @@ def test_pillows_warning_about_large_pictures_is_not_shown():
     [
         (
             np.zeros((4, 5), np.uint8),
-            r"uint8 \(4, 5\); wanted uint8 \(height, width, 3\), RGB. For grey: np.stack",
+            r"uint8 \(4, 5\); expected uint8 \(height, width, 3\), RGB. For gray: np.stack",
         ),
         (np.zeros((4, 5, 3), np.float32), r"float32 \(4, 5, 3\); .* If its values are 0 to 1"),
-        (np.zeros((4, 5, 3), np.int64), r"int64 \(4, 5, 3\); wanted uint8"),
+        (np.zeros((4, 5, 3), np.int64), r"int64 \(4, 5, 3\); expected uint8"),
         (np.zeros((4, 5, 4), np.uint8), r"To drop alpha"),
         (np.zeros((3, 4, 5), np.uint8), r"For channels first"),
         (np.zeros((2, 4, 5, 3), np.uint8), r"Give a batch to preprocess"),
@@ -610,11 +624,11 @@ def test_pillows_warning_about_large_pictures_is_not_shown():
         (np.array("cat.jpg"), r"is an array of <U7 \(\)"),
     ],
 )
-def test_another_array_is_refused_with_what_was_wanted(array, sentence):
+def test_another_array_is_refused_with_what_was_expected(array, sentence):
     refused(array, sentence)
 
 
-def test_a_picture_without_pixels_is_refused():
+def test_an_image_without_pixels_is_refused():
     refused(Image.new("RGB", (0, 5)), "has no pixels: it is 0 x 5")
 
 
@@ -624,11 +638,11 @@ def test_floating_point_pixels_are_refused_by_name():
 
 @pytest.mark.parametrize("level", [-1, 65536])
 def test_32_bit_levels_beyond_16_bits_are_refused(level):
-    refused(Image.new("I", (2, 2), level), f"levels {level} to {level} .mode I.; wanted 0 to 65535")
+    refused(Image.new("I", (2, 2), level), f"levels {level} to {level} .mode I.; expected 0 to 65535")
 
 
 def test_another_type_is_refused_with_what_is_taken():
-    refused(7, "The picture is of type int; wanted a path")
+    refused(7, "The image is of type int; expected a path")
 
 
 @pytest.mark.parametrize("text", ["some text", ""])
@@ -636,31 +650,29 @@ def test_a_file_opened_as_text_is_refused(text):
     refused(io.StringIO(text), "opened as text; open it with mode 'rb'")
 
 
-def test_a_picture_opened_as_text_is_refused(tmp_path):
-    path = tmp_path / "picture.jpg"
+def test_an_image_opened_as_text_is_refused(tmp_path):
+    path = tmp_path / "image.jpg"
     path.write_bytes(encoded(PIXELS, "JPEG"))
     with path.open(encoding="utf-8") as file:
         refused(file, "opened as text; open it with mode 'rb'")
 
 
-def test_a_bad_picture_in_a_list_is_named_by_its_place():
-    with pytest.raises(PictureError, match="Picture 2 of 3 is not a picture"):
+def test_a_bad_image_in_a_list_is_named_by_its_place():
+    with pytest.raises(ImageError, match="Image 2 of 3 is not an image"):
         preprocess([PIXELS, b"text", PIXELS], TENCENT)
 
 
 def test_a_bad_array_in_a_batch_is_named_by_its_place():
-    with pytest.raises(PictureError, match="Picture 1 of 2 is an array of float32"):
+    with pytest.raises(ImageError, match="Image 1 of 2 is an array of float32"):
         preprocess(np.zeros((2, 4, 5, 3), np.float32), TENCENT)
 
 
-@pytest.mark.parametrize(
-    "pictures", [[], (), np.zeros((0, 4, 5, 3), np.uint8)], ids=["list", "tuple", "array"]
-)
-def test_an_empty_batch_is_refused(pictures):
-    with pytest.raises(PictureError, match="Wanted at least one picture, got an empty"):
-        preprocess(pictures, TENCENT)
+@pytest.mark.parametrize("images", [[], (), np.zeros((0, 4, 5, 3), np.uint8)], ids=["list", "tuple", "array"])
+def test_an_empty_batch_is_refused(images):
+    with pytest.raises(ImageError, match="Expected at least one image, got an empty"):
+        preprocess(images, TENCENT)
 
 
 def test_preprocessing_imports_neither_tensorflow_nor_keras():
-    code = "import sys, modelzoo.preprocessing; print(*{'tensorflow', 'keras', 'cv2'} & set(sys.modules))"
+    code = "import sys, modelzoo.images; print(*{'tensorflow', 'keras', 'cv2'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == ""

@@ -1,4 +1,4 @@
-"""Where weights come from: pinned where nothing vouches for them, recognised where nobody names them."""
+"""Where weights come from: pinned where no checksum is published, recognized where nobody names them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import json
 import zipfile
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import cache as store
-from modelzoo import cli, pretrained, registry
-from modelzoo.errors import ConversionError, WeightsUnavailable
-from tests.serving import own_registry, script, served, write_synthetic
+from modelzoo import cli, registry, settings, store, weights
+from modelzoo.errors import ConversionError, UnknownModel, WeightsUnavailable
+from modelzoo.registry.custom import with_custom
+from modelzoo.store import cache as weight_cache
+from tests.serving import custom_registry, script, served, write_synthetic
 from tests.test_conversion import GLUON, upstream_arrays, write_params
 
 
@@ -36,27 +38,30 @@ def upstream(params, tmp_path, monkeypatch):
         yield path
 
 
-def test_without_a_published_checksum_the_first_one_is_pinned_and_printed_once(upstream, params, capfd):
-    assert pretrained.trust(registry.info("")) == "no checksum is published: pinned on first use"
-    held = modelzoo.weights_file(GLUON.key)
+def test_without_a_published_checksum_the_first_one_is_pinned_and_logged_once(upstream, params, caplog):
+    assert store.trust(registry.info("")) == "no checksum is published: pinned on first use"
+    path = modelzoo.weights_file(GLUON.key)
     sha256 = hashlib.sha256(params.read_bytes()).hexdigest()
-    assert "has no published checksum; pinned on first use 20" in capfd.readouterr().err
-    pointer = store.find(GLUON.key).pointer
+    (message,) = caplog.messages
+    assert "has no published checksum; pinned on first use 20" in message
+    assert message.endswith(f"sha256 {sha256}")
+    pointer = weight_cache.find(GLUON.key).pointer
     assert pointer.upstream_sha256 == sha256
-    assert pretrained.trust(registry.info("")) == pointer.trust == f"pinned on first use {pointer.since}"
-    held.unlink()
+    assert store.trust(registry.info("")) == pointer.trust == f"pinned on first use {pointer.since}"
+    path.unlink()
+    caplog.clear()
     modelzoo.weights_file(GLUON.key)
-    assert capfd.readouterr().err == ""
-    assert store.find(GLUON.key).pointer.trust == pointer.trust
+    assert caplog.messages == []
+    assert weight_cache.find(GLUON.key).pointer.trust == pointer.trust
 
 
-def test_another_file_than_the_pinned_one_is_refused_until_it_is_forgotten(upstream, capfd):
+def test_another_file_than_the_pinned_one_is_refused_until_it_is_forgotten(upstream):
     modelzoo.weights_file(GLUON.key).unlink()
     arrays = upstream_arrays(GLUON)
     first = next(iter(arrays))
     write_params(upstream, arrays | {first: arrays[first] + 1})
     with pytest.raises(
-        WeightsUnavailable, match=r"wanted sha256 .* \(the sha256 was pinned on first use .*cache"
+        WeightsUnavailable, match=r"expected sha256 .* \(the sha256 was pinned on first use .*cache"
     ):
         modelzoo.weights_file(GLUON.key)
     assert cli.main(["cache", "remove", GLUON.key]) == 0
@@ -76,14 +81,30 @@ def test_info_shows_the_kind_of_trust(capsys):
     }
 
 
-def test_our_file_is_recognised_by_its_receipt(resnet18_file, capsys):
+def test_a_modelzoo_file_is_recognized_by_its_provenance(resnet18_file, capsys):
     assert cli.main(["add", str(resnet18_file)]) == 0
     assert f"{resnet18_file} has the weights of resnet18_v1b.gluon" in capsys.readouterr().out
-    assert store.find("resnet18_v1b.gluon")
+    assert weight_cache.find("resnet18_v1b.gluon")
+
+
+@pytest.mark.parametrize("owner", [None, 3, ["a", "list"], {}])
+def test_a_modelzoo_file_that_does_not_say_whose_it_is_is_refused(owner, tmp_path):
+    weights.write(tmp_path / "a.h5", [("a/b", np.zeros(3, np.float32))], {"model": owner})
+    with pytest.raises(ConversionError, match="expected the name of a model in its provenance, got"):
+        store.recognize(tmp_path / "a.h5")
+
+
+def test_a_modelzoo_file_of_an_unknown_model_is_refused_on_one_line(tmp_path):
+    name = "resnet\n\x1b[31m" + "x" * 1000
+    weights.write(tmp_path / "a.h5", [("a/b", np.zeros(3, np.float32))], {"model": name})
+    with pytest.raises(UnknownModel) as caught:
+        store.recognize(tmp_path / "a.h5")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_an_upstream_file_is_recognised_by_its_checksum_also_in_an_archive(packed, params, tmp_path):
+def test_an_upstream_file_is_recognized_by_its_checksum_also_in_an_archive(packed, params, tmp_path):
     from modelzoo.conversion import recognition
 
     sum_ = replace(GLUON.sources[0].checksums[0], value=hashlib.sha1(params.read_bytes()).hexdigest())
@@ -98,13 +119,13 @@ def test_an_upstream_file_is_recognised_by_its_checksum_also_in_an_archive(packe
     assert recognition.by_checksum(path, entries[::2]) == []
 
 
-def test_an_upstream_file_without_a_checksum_is_recognised_by_its_tensors(params):
-    assert pretrained.recognise(params) == "resnet18_v1b.gluon"
+def test_an_upstream_file_without_a_checksum_is_recognized_by_its_tensors(params):
+    assert store.recognize(params) == "resnet18_v1b.gluon"
 
 
 def test_models_that_differ_in_names_alone_are_told_apart(tmp_path):
     path = write_params(tmp_path / "a.params", upstream_arrays(registry.info("resnet50_v1c")))
-    assert pretrained.recognise(path) == "resnet50_v1c.gluon"
+    assert store.recognize(path) == "resnet50_v1c.gluon"
 
 
 def test_a_file_that_fits_several_models_names_them(params, monkeypatch):
@@ -115,31 +136,31 @@ def test_a_file_that_fits_several_models_names_them(params, monkeypatch):
         ConversionError,
         match=r"fits several models: resnet18_v1b\.gluon, copy\.team; say which: modelzoo add",
     ):
-        pretrained.recognise(params)
+        store.recognize(params)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", bytes(1000)])
-def test_a_file_of_no_model_is_recognised_as_none(content, tmp_path, capsys):
+def test_a_file_of_no_model_is_recognized_as_none(content, tmp_path, capsys):
     (tmp_path / "x").write_bytes(content)
     assert cli.main(["add", str(tmp_path / "x")]) == 1
     error = capsys.readouterr().err
-    assert "holds the weights of no model that is known" in error
+    assert "holds the weights of no known model" in error
     assert error.count("\n") == 1
 
 
 @pytest.fixture
 def several(tmp_path, monkeypatch):
-    """Three models of a team's own on one server."""
+    """Three custom models on one server."""
     (tmp_path / "host").mkdir()
     models = {}
     with served(tmp_path / "host") as server:
         for key in ("a.team", "b.team", "c.team"):
             path = write_synthetic(tmp_path / "host" / f"{key}.h5", key, like="resnet9_cifar10")
-            own_registry(tmp_path / "own.json", path, f"{server.url}/{path.name}", key)
-            models |= json.loads((tmp_path / "own.json").read_text())["models"]
-        (tmp_path / "own.json").write_text(json.dumps({"pictures": {}, "models": models}))
-        monkeypatch.setenv(registry.OWN, str(tmp_path / "own.json"))
-        registry._with_own.cache_clear()
+            custom_registry(tmp_path / "custom.json", path, f"{server.url}/{path.name}", key)
+            models |= json.loads((tmp_path / "custom.json").read_text())["models"]
+        (tmp_path / "custom.json").write_text(json.dumps({"preprocessing": {}, "models": models}))
+        monkeypatch.setenv(settings.REGISTRY, str(tmp_path / "custom.json"))
+        with_custom.cache_clear()
         yield server
 
 
@@ -155,15 +176,15 @@ def test_one_model_that_fails_does_not_keep_the_others(several, tmp_path, capsys
     assert cli.main(["download", "a.team", "b.team", "nothing.team"]) == 1
     captured = capsys.readouterr()
     assert "b.team-" in captured.out
-    assert "a.team cannot be had" in captured.err
+    assert "a.team are not available" in captured.err
     assert "no model 'nothing.team'" in captured.err
 
 
-def test_check_sources_tells_what_lives(several, tmp_path, capsys):
+def test_check_sources_tells_what_is_available(several, tmp_path, capsys):
     check_sources = script("check_sources.py")
     assert check_sources.main(["?.team", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["lives"] for row in rows] == [True] * 3
+    assert [row["available"] for row in rows] == [True] * 3
     assert rows[0]["bytes"] == (tmp_path / "host" / "a.team.h5").stat().st_size
     (tmp_path / "host" / "a.team.h5").unlink()
     with (tmp_path / "host" / "b.team.h5").open("ab") as file:
@@ -172,7 +193,7 @@ def test_check_sources_tells_what_lives(several, tmp_path, capsys):
     lines = (tmp_path / "table.md").read_text().splitlines()[2:]
     assert [line.split(" | ")[1:3] for line in lines] == [
         ["NO", "404 File not found"],
-        ["NO", f"200 OK, wanted {rows[1]['bytes']} bytes"],
+        ["NO", f"200 OK, expected {rows[1]['bytes']} bytes"],
         ["yes", "200 OK"],
     ]
-    assert "No address lives of: a.team, b.team" in capsys.readouterr().err
+    assert "No address is available for: a.team, b.team" in capsys.readouterr().err

@@ -3,9 +3,9 @@
     ROOT/weights/MODEL-0123456789abcdef.h5    a file; the digits begin its sha256
     ROOT/models/MODEL.json                    its pointer: whole sha256, bytes, source, why it is trusted
     ROOT/downloads/                           what is on its way
-    ROOT/compiled/                            networks that a runtime compiled, see runtimes/compiled.py
+    ROOT/compiled/                            networks that a runtime compiled, see modelzoo.runtimes.compiled
     ROOT/fetched/                             other files, by their sha256
-    ROOT/locks/                               who is fetching what
+    ROOT/locks/                               who is downloading what
 
 A file without the head's weights has MODEL-notop in place of MODEL. A file and then its pointer appear by
 one rename each, so that whoever finds a pointer finds a whole file. Two processes that do the same work
@@ -17,26 +17,24 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import logging
 import os
-import re
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
-from modelzoo import download
-from modelzoo.errors import WeightsUnavailable
-from modelzoo.files import appearing, digests
+from modelzoo import settings
+from modelzoo.files import atomic_write, is_sha256
+from modelzoo.files import sha256 as sha256_of
 
-ROOTS = "MODELZOO_CACHE"  # the variable: folders, separated as in PATH; the first one is written to
+LOG = logging.getLogger("modelzoo")
 NOTOP = "-notop"  # no key of the registry has a hyphen
 NAMED_DIGITS = 16  # of the sha256 in a file's name
-SHA256 = re.compile("[0-9a-f]{64}")
 DAMAGED = ".damaged"
 COMPILED_DAYS = 30  # what was not used for longer is removed by prune(): it is soon compiled again
 BUSY_SECONDS = 3600  # what was written to within this time may belong to a process that runs
@@ -55,7 +53,7 @@ class Pointer:
 
 
 @dataclass(frozen=True)
-class Held:
+class CachedFile:
     """A weight file in one of the roots."""
 
     root: Path
@@ -76,36 +74,13 @@ class Held:
         """Seconds since 1970; access times are not kept everywhere, so use() sets the pointer's time."""
         return self.pointer_path.stat().st_mtime
 
-    def has_its_size(self) -> bool:
+    def has_expected_size(self) -> bool:
         with suppress(OSError):
             return self.path.stat().st_size == self.pointer.bytes
         return False
 
-    def has_its_sha256(self) -> bool:
-        return self.has_its_size() and digests(self.path, ("sha256",))["sha256"] == self.pointer.sha256
-
-
-def roots() -> list[Path]:
-    """The cache's folders, from MODELZOO_CACHE or the platform's for this user; none without a home."""
-    folders = [folder for folder in os.environ.get(ROOTS, "").split(os.pathsep) if folder]
-    if not folders:
-        import platformdirs
-
-        folders = [platformdirs.user_cache_dir("modelzoo", False)]
-    expanded = (os.path.expanduser(folder) for folder in folders)
-    return [Path(folder) for folder in expanded if not folder.startswith("~")]  # a user without a home
-
-
-def home() -> Path:
-    """The root that is written to; raises WeightsUnavailable if there is none."""
-    advice = f"set {ROOTS} to a folder for weight files that this user may write to"
-    for root in roots()[:1]:
-        with suppress(OSError):
-            root.mkdir(parents=True, exist_ok=True)
-        if not os.access(root, os.W_OK):
-            raise WeightsUnavailable(f"Nothing can be written to the cache {root}: {advice}.")
-        return root
-    raise WeightsUnavailable(f"This user has no home folder for a cache: {advice}.")
+    def has_expected_sha256(self) -> bool:
+        return self.has_expected_size() and sha256_of(self.path) == self.pointer.sha256
 
 
 def file_name(model: str, sha256: str, top: bool = True) -> str:
@@ -113,74 +88,85 @@ def file_name(model: str, sha256: str, top: bool = True) -> str:
     return f"{_stem(model, top)}-{sha256[:NAMED_DIGITS]}.h5"
 
 
-def pointers(model: str, top: bool = True) -> Iterator[Held]:
+def pointers(model: str, top: bool = True) -> Iterator[CachedFile]:
     """What each root says that it holds of the model, whether the file is still there or not."""
-    for root in roots():
+    for root in settings.cache_roots():
         if pointer := _read(root / "models" / f"{_stem(model, top)}.json"):
-            yield Held(root, model, top, pointer)
+            yield CachedFile(root, model, top, pointer)
 
 
-def find(model: str, top: bool = True) -> Held | None:
+def find(model: str, top: bool = True) -> CachedFile | None:
     """The model's file in the first root that has one of the right size."""
-    return next((held for held in pointers(model, top) if held.has_its_size()), None)
+    return next((cached for cached in pointers(model, top) if cached.has_expected_size()), None)
 
 
-def everything() -> Iterator[Held]:
+def everything() -> Iterator[CachedFile]:
     """All that the roots say that they hold."""
-    for root in roots():
+    for root in settings.cache_roots():
         for path in sorted((root / "models").glob("*.json")):
             model, hyphen, _ = path.stem.partition(NOTOP)
             if pointer := _read(path):
-                yield Held(root, model, not hyphen, pointer)
+                yield CachedFile(root, model, not hyphen, pointer)
 
 
 def place(model: str, sha256: str, top: bool = True) -> Path:
     """Where the home keeps a file of this content. Without a pointer it is nobody's."""
-    return home() / "weights" / file_name(model, sha256, top)
+    return settings.cache_home() / "weights" / file_name(model, sha256, top)
 
 
-def point(model: str, sha256: str, *, top: bool = True, **facts: str | None) -> Held:
-    """Makes the file that is at its place the model's; `facts` go into the pointer."""
+def point(
+    model: str,
+    sha256: str,
+    *,
+    source: str,
+    trust: str,
+    upstream_sha256: str | None = None,
+    top: bool = True,
+) -> CachedFile:
+    """Makes the file that is at its place the model's; the pointer keeps the rest, see Pointer."""
     size = place(model, sha256, top).stat().st_size
-    held = Held(home(), model, top, Pointer(sha256, size, since=date.today().isoformat(), **facts))
-    with appearing(held.pointer_path) as temporary:
-        temporary.write_text(json.dumps(asdict(held.pointer), indent=2) + "\n", "utf-8")
-    return held
+    pointer = Pointer(sha256, size, source, trust, date.today().isoformat(), upstream_sha256)
+    cached = CachedFile(settings.cache_home(), model, top, pointer)
+    with atomic_write(cached.pointer_path) as temporary:
+        temporary.write_text(json.dumps(asdict(pointer), indent=2) + "\n", "utf-8")
+    return cached
 
 
-def keep(file: Path, model: str, **facts: str | None) -> Held:
+def keep(
+    file: Path, model: str, *, source: str, trust: str, upstream_sha256: str | None = None
+) -> CachedFile:
     """Moves a file of the home to its place and points the model at it."""
-    sha256 = digests(file, ("sha256",))["sha256"]
+    sha256 = sha256_of(file)
     target = place(model, sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.replace(file, target)
     except PermissionError:  # Windows, where another process reads the file that is there
-        if digests(target, ("sha256",))["sha256"] != sha256:
+        if sha256_of(target) != sha256:
             raise
-    return point(model, sha256, **facts)
+    return point(model, sha256, source=source, trust=trust, upstream_sha256=upstream_sha256)
 
 
-def use(held: Held) -> None:
+def use(cached: CachedFile) -> None:
     """Remembers that the file was used now, where that can be written."""
     with suppress(OSError):
-        os.utime(held.pointer_path)
+        os.utime(cached.pointer_path)
 
 
-def set_aside(held: Held) -> Path | None:
+def quarantine(cached: CachedFile) -> Path | None:
     """Renames a damaged file, so that it is not found again; None in a root that is not ours to change."""
-    place = held.path.with_name(held.path.name + DAMAGED)
+    place = cached.path.with_name(cached.path.name + DAMAGED)
     try:
-        os.replace(held.path, place)
+        os.replace(cached.path, place)
     except OSError:
         return None
     return place
 
 
-def remove(held: Held) -> None:
-    held.pointer_path.unlink(missing_ok=True)
-    held.path.unlink(missing_ok=True)
-    for path in (held.root / "compiled").glob(f"{glob.escape(held.path.stem)}-*"):
+def remove(cached: CachedFile) -> None:
+    cached.pointer_path.unlink(missing_ok=True)
+    cached.path.unlink(missing_ok=True)
+    for path in (cached.root / "compiled").glob(f"{glob.escape(cached.path.stem)}-*"):
         path.unlink(missing_ok=True)
 
 
@@ -190,7 +176,7 @@ def prune(older_than_days: float | None = None) -> Iterator[tuple[Path, int]]:
     That is: damaged files, files without a pointer, downloads that broke off, compiled networks that were
     not used for COMPILED_DAYS, and with `older_than_days` all that was not used for so long.
     """
-    folder = home()
+    folder = settings.cache_home()
     days = COMPILED_DAYS if older_than_days is None else older_than_days
     oldest = time.time() - days * 24 * 3600
     for path in folder.glob("compiled/*"):
@@ -198,10 +184,12 @@ def prune(older_than_days: float | None = None) -> Iterator[tuple[Path, int]]:
             yield path, path.stat().st_size
             path.unlink()
     if older_than_days is not None:
-        for held in [held for held in everything() if held.root == folder and held.last_use < oldest]:
-            yield held.path, held.pointer.bytes
-            remove(held)
-    pointed = {held.path for held in everything()}
+        for cached in [
+            cached for cached in everything() if cached.root == folder and cached.last_use < oldest
+        ]:
+            yield cached.path, cached.pointer.bytes
+            remove(cached)
+    pointed = {cached.path for cached in everything()}
     for path in [*folder.glob("weights/*"), *folder.glob("downloads/*"), *folder.glob(".work-*")]:
         if path not in pointed and (path.suffix == DAMAGED or not _busy(path)):
             yield path, sum(file.stat().st_size for file in _files(path))
@@ -209,17 +197,17 @@ def prune(older_than_days: float | None = None) -> Iterator[tuple[Path, int]]:
 
 
 @contextmanager
-def lock(name: str, verb: str = "fetches") -> Iterator[None]:
+def lock(name: str, verb: str = "downloads") -> Generator[None]:
     """One process and thread at a time for each name; where files cannot be locked, nobody waits."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(home() / "locks" / f"{name}.lock")
+    lock = FileLock(settings.cache_home() / "locks" / f"{name}.lock")
     try:
         Path(lock.lock_file).parent.mkdir(exist_ok=True)
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"modelzoo: waiting for another process that {verb} {name}", file=sys.stderr)
+            LOG.warning("waiting for another process that %s %s", verb, name)
             lock.acquire()
     except (OSError, NotImplementedError):
         yield
@@ -231,26 +219,15 @@ def lock(name: str, verb: str = "fetches") -> Iterator[None]:
 
 
 @contextmanager
-def workroom() -> Iterator[Path]:
+def temporary_directory() -> Generator[Path]:
     """An empty folder in the home, from where files can be renamed to their places."""
-    with tempfile.TemporaryDirectory(prefix=".work-", dir=home()) as folder:
+    with tempfile.TemporaryDirectory(prefix=".work-", dir=settings.cache_home()) as folder:
         yield Path(folder)
 
 
 def download_folder(url: str) -> Path:
     """Where what comes from an address is collected: the same at every try, so that it can be resumed."""
-    return home() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:NAMED_DIGITS]
-
-
-def fetched(url: str, sha256: str) -> Path:
-    """A small file by its checksum, from one of the roots or else from the address."""
-    for root in roots():
-        path = root / "fetched" / sha256
-        if path.is_file() and digests(path, ("sha256",))["sha256"] == sha256:
-            return path
-    path = home() / "fetched" / sha256
-    download.fetch(url, path, checksums={"sha256": sha256})
-    return path
+    return settings.cache_home() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:NAMED_DIGITS]
 
 
 def _stem(model: str, top: bool) -> str:
@@ -261,9 +238,11 @@ def _read(path: Path) -> Pointer | None:
     """The pointer, or None if there is none that can be used."""
     try:
         pointer = Pointer(**json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return pointer if SHA256.fullmatch(str(pointer.sha256)) and type(pointer.bytes) is int else None
+    strings = (pointer.source, pointer.trust, pointer.since, pointer.upstream_sha256 or "")
+    sound = is_sha256(pointer.sha256) and type(pointer.bytes) is int and all(type(s) is str for s in strings)
+    return pointer if sound else None
 
 
 def _busy(path: Path) -> bool:

@@ -1,0 +1,132 @@
+"""Asking a host for a file, or for the rest of one: redirects, tokens, certificates, confirmations.
+
+Proxies (HTTP_PROXY, HTTPS_PROXY, NO_PROXY) and REQUESTS_CA_BUNDLE are requests' own; SSL_CERT_FILE is added.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from urllib.parse import unquote, urlsplit
+
+import requests
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from modelzoo import settings
+from modelzoo.download import google_drive
+from modelzoo.download.addresses import next_address, same_origin, without_password
+from modelzoo.download.failures import reasons
+from modelzoo.download.partial import Version
+from modelzoo.download.responses import (
+    Response,
+    blocks_of,
+    check_head,
+    check_status,
+    is_page,
+    peek,
+    understand,
+)
+from modelzoo.errors import DownloadError
+
+CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60  # seconds to connect, and between two packets
+REDIRECTS = 10
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Host:
+    """The host of an address, with one session: cookies, and a connection that serves several requests."""
+
+    def __init__(self, url: str, limit: float):
+        with reasons():
+            if urlsplit(url).scheme not in ("http", "https"):
+                raise DownloadError("an address must begin with https://, http:// or file://")
+            self.url, self.limit = without_password(url), limit
+            self.authorization = _authorization(url)
+        self.session = _Session()
+        self.session.verify = settings.certificates() or True
+
+    def close(self) -> None:
+        self.session.close()
+
+    @contextmanager
+    def answer(self, offset: int, version: Version) -> Generator[Response]:
+        """What the host sends if asked for all from `offset` on, provided that it still has `version`."""
+        headers = {"Accept-Encoding": "identity"}  # lengths and checksums are of the file's own bytes
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+            if version.condition:
+                headers["If-Range"] = version.condition
+        answers = self._follow(self.url, headers)
+        try:
+            head, blocks = peek(blocks_of(answers[-1]))
+            if answers[-1].status_code == 200:
+                if is_page(head) and urlsplit(answers[-1].url).hostname in google_drive.HOSTS:
+                    answers += self._follow(google_drive.confirmed_address(answers[-1].url, blocks), headers)
+                    head, blocks = peek(blocks_of(answers[-1]))
+                if answers[-1].status_code == 200:
+                    check_head(head)
+            yield understand(answers, blocks, offset, version)
+        finally:
+            for answer in answers:
+                answer.close()
+
+    def _follow(self, url: str, headers: dict[str, str]) -> list[requests.Response]:
+        """The host's answer, and before it those that redirected to it."""
+        answers: list[requests.Response] = []
+        while len(answers) <= REDIRECTS:
+            answers.append(self._ask(url, headers))
+            location = self.session.location(answers[-1])
+            if location is None:
+                check_status(answers[-1], "Range" in headers)
+                return answers
+            answers[-1].close()
+            url = next_address(url, location)
+        raise DownloadError(f"the host redirects more than {REDIRECTS} times")
+
+    def _ask(self, url: str, headers: dict[str, str]) -> requests.Response:
+        with reasons():
+            trusted = same_origin(url, self.url)  # what another host asks for gets no secret
+            return self.session.get(
+                url,
+                headers=headers,
+                stream=True,
+                timeout=(min(CONNECT_TIMEOUT, self.limit), min(READ_TIMEOUT, self.limit)),
+                allow_redirects=False,
+                auth=self.authorization if trusted else None,
+            )
+
+
+class _Session(requests.Session):
+    """Follows no redirect by itself: requests would read a redirecting page to its end, however long."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+    def location(self, response: requests.Response) -> str | None:
+        return super().get_redirect_target(response)
+
+
+class _Bearer(AuthBase):
+    """A token as the `auth` of a request: only so does it go before what ~/.netrc holds."""
+
+    def __init__(self, token: str):
+        self.token = token
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        r.headers["Authorization"] = f"Bearer {self.token}"
+        return r
+
+
+def _authorization(url: str) -> AuthBase | None:
+    """The address's own user and password, or MODELZOO_TOKEN if it is an address of MODELZOO_MIRROR."""
+    parts = urlsplit(url)
+    if parts.username is not None:
+        return HTTPBasicAuth(unquote(parts.username), unquote(parts.password or ""))
+    token = settings.token()
+    private = parts.scheme == "https" or parts.hostname in LOOPBACK
+    if not token or not private or not any(same_origin(url, base) for base in settings.mirrors()):
+        return None
+    if not re.fullmatch("[!-~]+", token):
+        raise DownloadError(f"{settings.TOKEN} holds a character that a token cannot hold")
+    return _Bearer(token)

@@ -1,0 +1,238 @@
+"""Image files, PIL images and arrays -> pixels as a person sees them, uint8 (height, width, 3), RGB."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from modelzoo.errors import ImageError
+from modelzoo.images.resampling import Pixels
+
+MAX_PIXELS = 178_956_970  # of one image: half a gigabyte as RGB, and where Pillow itself refuses by default
+EXIF_ORIENTATION = 0x0112  # the tag's number
+# Pillow's names of what photographs come in. It knows forty formats more, of which it would hand some to
+# other programs to run, and take all the memory that the headers of others claim.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "TGA")
+
+FilePath = str | os.PathLike[str]
+ImageInput = FilePath | bytes | bytearray | memoryview | BinaryIO | Image.Image | npt.NDArray[Any]
+EXPECTED = (
+    "a path, the bytes of a file, a binary file object, a PIL image or a uint8 array (height, width, 3)"
+)
+
+# Pillow's warning about large images is silenced for the whole process or not at all: one thread at a time.
+_opening = threading.Lock()
+
+
+def name_images(images: ImageInput | Sequence[ImageInput]) -> list[tuple[ImageInput, str]]:
+    """Each image with its name in errors: the path, or the place in the list, counted from 1."""
+    is_batch = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
+    if not is_batch:
+        image = cast(ImageInput, images)
+        return [(image, image_name(image))]
+    batch = cast(Sequence[ImageInput], images)
+    if not len(batch):
+        raise ImageError(f"Expected at least one image, got an empty {type(images).__name__}.")
+    places = (f"Image {place} of {len(batch)}" for place in range(1, len(batch) + 1))
+    return [(image, image_name(image, place)) for image, place in zip(batch, places, strict=True)]
+
+
+def read_image(image: ImageInput) -> Pixels:
+    """The pixels as a person sees them, uint8 (height, width, 3), RGB.
+
+    image: a path, the bytes of a file, a binary file object (read from its start), a PIL image (its current
+    frame), or a uint8 array (height, width, 3) in RGB, which comes back as it is.
+
+    The EXIF orientation is applied, as cv2.imread does (mx.image.imread, GluonCV's reader, does not). Of an
+    animated file the first frame is read. Other modes become RGB as in both of these readers: alpha is
+    dropped, not blended; a palette is looked up; gray is repeated; 16 bits keep their high byte (mode I
+    counts as 16 bits). CMYK, YCbCr, LAB and HSV go through Pillow's conversion.
+
+    Raises ImageError, with the image's name and the reason, for what is no image or exceeds MAX_PIXELS.
+    """
+    return read_named(image, image_name(image))
+
+
+def image_name(image: ImageInput, otherwise: str = "The image") -> str:
+    """What to call an image in errors: its path, if it has one."""
+    return str(image) if isinstance(image, str | os.PathLike) else otherwise
+
+
+def read_named(image: ImageInput, name: str, least_side: int | None = None) -> Pixels:
+    """As read_image; with `least_side` a JPEG may come smaller, its sides at least that many pixels."""
+    if isinstance(image, np.ndarray):
+        return _checked_array(image, name)
+    if isinstance(image, Image.Image):
+        return _decode(image, name)
+    if isinstance(image, str | os.PathLike):
+        return _read_path(image, name, least_side)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return _read_file(io.BytesIO(image), name, least_side)
+    if hasattr(image, "read"):
+        return _read_file(_seekable(image, name), name, least_side)
+    raise ImageError(f"{name} is of type {type(image).__name__}; expected {EXPECTED}.")
+
+
+def _checked_array(pixels: npt.NDArray[Any], name: str) -> Pixels:
+    if pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3:
+        if not pixels.size:
+            raise ImageError(f"{name} has no pixels: its shape is {pixels.shape}.")
+        return pixels
+    hints = "".join(_array_hints(pixels))
+    raise ImageError(
+        f"{name} is an array of {pixels.dtype} {pixels.shape}; expected uint8 (height, width, 3), RGB.{hints}"
+    )
+
+
+def _array_hints(pixels: npt.NDArray[Any]) -> Iterator[str]:
+    if np.issubdtype(pixels.dtype, np.floating):
+        yield " If its values are 0 to 1: (array * 255).round().astype('uint8')."
+    if pixels.ndim == 2:
+        yield " For gray: np.stack([array] * 3, axis=-1)."
+    elif pixels.ndim == 3 and pixels.shape[2] == 4:
+        yield " To drop alpha: array[..., :3]."
+    elif pixels.ndim == 3 and pixels.shape[0] == 3:
+        yield " For channels first: array.transpose(1, 2, 0)."
+    elif pixels.ndim == 4:
+        yield " Give a batch to preprocess(), which takes (batch, height, width, 3)."
+
+
+def _read_path(path: FilePath, name: str, least_side: int | None) -> Pixels:
+    if os.path.isdir(path):  # asked first, because Windows would report a lack of permission
+        raise ImageError(f"{name} is a folder; expected an image file.")
+    try:
+        with open(path, "rb") as file:
+            return _read_file(_seekable(file, name), name, least_side)
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        hint = " Addresses are not opened: download it first." if "://" in name else ""
+        raise ImageError(f"No such file: {name}.{hint}") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise ImageError(f"{name} cannot be opened ({error}).") from error
+
+
+def _seekable(file: BinaryIO, name: str) -> BinaryIO:
+    """The file, or for a pipe or a network stream a copy of what it held."""
+    if hasattr(file, "seekable") and file.seekable():
+        return file
+    content = cast(object, file.read())
+    if not isinstance(content, bytes):
+        raise ImageError(_opened_as_text(name))
+    return io.BytesIO(content)
+
+
+def _read_file(file: BinaryIO, name: str, least_side: int | None) -> Pixels:
+    file.seek(0)
+    try:
+        first = cast(object, file.read(1))
+    except UnicodeDecodeError:
+        first = ""
+    if isinstance(first, str):
+        raise ImageError(_opened_as_text(name))
+    if not first:
+        raise ImageError(f"{name} is an empty file.")
+    with _open_image(file, name) as image:
+        if least_side is not None:
+            image.draft(None, (least_side, least_side))  # does something for JPEG only
+        return _decode(image, name)
+
+
+def _opened_as_text(name: str) -> str:
+    return f"{name} is a file opened as text; open it with mode 'rb'."
+
+
+def _open_image(file: BinaryIO, name: str) -> Image.Image:
+    """The image with its header read and nothing decoded."""
+    try:
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the limit here
+            try:
+                return _open_with(Image.preinit, file)
+            except UnidentifiedImageError:
+                return _open_with(Image.init, file)
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{name} is not an image that can be read: expected {', '.join(FORMATS)}."
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(_too_large(name, str(error))) from error
+    except Exception as error:
+        raise _damaged(name, error) from error
+
+
+def _open_with(plugins: Callable[[], Any], file: BinaryIO) -> Image.Image:
+    """Image.preinit knows JPEG, PNG, GIF, BMP and PPM; Image.init takes longer and knows all formats."""
+    plugins()
+    return Image.open(file, formats=[format for format in FORMATS if format in Image.OPEN])
+
+
+def _decode(image: Image.Image, name: str) -> Pixels:
+    width, height = image.size
+    if not width or not height:
+        raise ImageError(f"{name} has no pixels: it is {width} x {height}.")
+    if width * height > MAX_PIXELS:
+        raise ImageError(_too_large(name, f"{width} x {height}"))
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _damaged(name, error) from error
+    return _upright(_rgb(image, name), _orientation(image))
+
+
+def _too_large(name: str, size: str) -> str:
+    return f"{name} is too large ({size}); the limit is {MAX_PIXELS} pixels, against decompression bombs."
+
+
+def _damaged(name: str, error: Exception) -> ImageError:
+    """For whatever a decoder raises: on damaged files Pillow's raise nearly every built-in error."""
+    return ImageError(f"{name} is truncated or damaged ({error}).")
+
+
+def _rgb(image: Image.Image, name: str) -> Pixels:
+    """uint8 (height, width, 3) from a decoded image of any mode that has 8 or 16 bits; see read_image."""
+    if image.mode == "F":
+        raise ImageError(
+            f"{name} has floating-point pixels (mode F) of unknown range; expected 8 or 16 bits."
+        )
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return np.stack([_high_byte(np.asarray(image), name)] * 3, axis=-1)
+    if image.mode == "La":  # Pillow converts premultiplied gray to LA only
+        image = image.convert("LA")
+    if image.mode in ("P", "PA"):  # straight to RGB, Pillow would warn that a palette's alpha gets lost
+        return np.ascontiguousarray(np.asarray(image.convert("RGBA"))[..., :3])
+    return np.array(image.convert("RGB"))  # a copy, as asarray would give a read-only one
+
+
+def _high_byte(gray: npt.NDArray[np.integer[Any]], name: str) -> Pixels:
+    if gray.min() < 0 or gray.max() > 65535:
+        raise ImageError(f"{name} has levels {gray.min()} to {gray.max()} (mode I); expected 0 to 65535.")
+    return (gray >> 8).astype(np.uint8)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception:  # damaged EXIF says nothing, and the pixels are whole: cv2.imread goes on, too
+        return 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """The pixels turned as EXIF's orientation asks; 1 and numbers unknown to EXIF change nothing."""
+    if orientation in (5, 6, 7, 8):  # these four swap height and width
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)

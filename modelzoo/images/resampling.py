@@ -1,0 +1,174 @@
+"""Resampling as the original programs did it: Darknet's, OpenCV's and TensorFlow 1's, written out here.
+
+Pillow's resize is another filter, up to 120 levels off. Each function computes only the pixels inside the
+crop, so that a 1 x 10000 image costs what a square costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+LINEAR_SCALE = 2048  # OpenCV holds bilinear weights as integers, in 1/2048
+
+Pixels = npt.NDArray[np.uint8]  # (height, width, 3), RGB
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int32]  # OpenCV's fixed-point numbers
+Indices = npt.NDArray[np.int64]
+
+
+class Axis(NamedTuple):
+    """One direction of a resize: `source` pixels become `target`; `crop` of these are kept, from `start`."""
+
+    source: int
+    target: int
+    start: int
+    crop: int
+
+
+def opencv_linear(pixels: Pixels, rows: Axis, columns: Axis) -> Pixels:
+    """cv2.resize(INTER_LINEAR), uint8 (rows.crop, columns.crop, 3): bilinear, no antialias, edges repeated.
+
+    Pixel centers lie at halves. The integer arithmetic is that of OpenCV's portable code, shift by shift
+    (HResizeLinear and VResizeLinear, https://github.com/opencv/opencv/blob/4.x/modules/imgproc/src/resize.cpp):
+    every level agrees there; processor-specific code in OpenCV may differ by one.
+    """
+    top, down = _linear_positions(rows)
+    left, right = _linear_positions(columns)
+    # OpenCV drops the fraction outside the image for columns only; rows meet the same row twice.
+    right = np.where((left < 0) | (left >= columns.source - 1), np.float32(0), right)
+    both = np.clip(np.concatenate([top, top + 1]), 0, rows.source - 1)
+    lines, places = np.unique(both, return_inverse=True)  # most are needed twice, and blended once
+    blended = _blend_columns(pixels[lines], left, right)
+    upper, lower = (
+        blended[place] * weight[:, None]
+        for place, weight in zip(np.split(places, 2), _linear_weights(down), strict=True)
+    )
+    levels = ((upper >> 16) + (lower >> 16) + 2) >> 2
+    return levels.astype(np.uint8).reshape(rows.crop, columns.crop, 3)
+
+
+def _linear_positions(axis: Axis) -> tuple[Indices, Floats]:
+    """For each kept pixel, the source pixel at or before its center (maybe -1), and the fraction beyond."""
+    kept = np.arange(axis.start, axis.start + axis.crop)
+    centers = ((kept + 0.5) * (axis.source / axis.target) - 0.5).astype(np.float32)  # float32 as in OpenCV
+    before = np.floor(centers)
+    return before.astype(np.int64), centers - before
+
+
+def _linear_weights(fraction: Floats) -> tuple[Integers, Integers]:
+    one, scale = np.float32(1), np.float32(LINEAR_SCALE)
+    return np.rint((one - fraction) * scale).astype(np.int32), np.rint(fraction * scale).astype(np.int32)
+
+
+def _blend_columns(pixels: Pixels, left: Indices, right: Floats) -> Integers:
+    """The rows, resized in their direction, int32 (rows, columns * 3) in 1/128 level."""
+    last = pixels.shape[1] - 1
+    levels = pixels.reshape(len(pixels), -1)  # NumPy takes single levels several times as fast as colors
+    before, after = (
+        levels.take((np.clip(column, 0, last)[:, None] * 3 + np.arange(3)).ravel(), axis=1)
+        for column in (left, left + 1)
+    )
+    left_weight, right_weight = (weight.repeat(3) for weight in _linear_weights(right))
+    return (before * left_weight + after * right_weight) >> 4
+
+
+def tf1_bilinear(pixels: Pixels, rows: Axis, columns: Axis) -> Floats:
+    """TensorFlow 1's resize_bilinear, float32 (rows.crop, columns.crop, 3): no antialias, not rounded.
+
+    Its legacy grid (align_corners=False, half_pixel_centers=False) puts pixel n of the target at n times the
+    scale: corners lie on corners at the upper left, and all the excess is at the lower right.
+    """
+    top, bottom, down = _legacy_positions(rows)
+    left, right, across = _legacy_positions(columns)
+    upper, lower = (
+        _lerp(pixels[np.ix_(side, left)], pixels[np.ix_(side, right)], across[:, None])
+        for side in (top, bottom)
+    )
+    return _lerp(upper, lower, down[:, None, None])
+
+
+def _legacy_positions(axis: Axis) -> tuple[Indices, Indices, Floats]:
+    """For each kept pixel, the source pixels at or before and after it, and the fraction between, float32."""
+    kept = np.arange(axis.start, axis.start + axis.crop).astype(np.float32)
+    places = kept * (np.float32(axis.source) / np.float32(axis.target))  # float32 as in TensorFlow
+    before = np.floor(places)
+    first = np.minimum(before.astype(np.int64), axis.source - 1)
+    return first, np.minimum(first + 1, axis.source - 1), places - before
+
+
+def _lerp(first: Pixels | Floats, second: Pixels | Floats, fraction: Floats) -> Floats:
+    start = first.astype(np.float32)
+    return cast(Floats, start + (second - start) * fraction)
+
+
+def darknet_linear(pixels: Pixels, rows: Axis, columns: Axis) -> Floats:
+    """Darknet's resize_image (src/image.c), float32 (rows.crop, columns.crop, 3): bilinear, not rounded.
+
+    The first and last pixels of the target lie on those of the source. Darknet never adds a row below to the
+    last one; in about one size of fifty float32 puts that just short of the source's last row, and then it
+    comes out black, here as there.
+    """
+    top, down = _edge_to_edge(rows)
+    left, across = _edge_to_edge(columns)
+    at_end = _kept(columns) == columns.target - 1
+    left, across = np.where(at_end, columns.source - 1, left), np.where(at_end, np.float32(0), across)
+    beside = np.minimum(left + 1, columns.source - 1)
+
+    def resized(lines: Indices) -> Floats:
+        before, after = pixels[np.ix_(lines, left)], pixels[np.ix_(lines, beside)]
+        return cast(Floats, before * (1 - across)[:, None] + after * across[:, None])
+
+    lower_weight = np.where(_kept(rows) == rows.target - 1, np.float32(0), down)[:, None, None]
+    lower = resized(np.minimum(top + 1, rows.source - 1))
+    return resized(top) * (1 - down)[:, None, None] + lower * lower_weight
+
+
+def _edge_to_edge(axis: Axis) -> tuple[Indices, Floats]:
+    """For each kept pixel, the source pixel at or before it and the fraction beyond, in Darknet's float32."""
+    scale = np.float32(axis.source - 1) / np.float32(max(axis.target - 1, 1))
+    places = _kept(axis).astype(np.float32) * scale
+    before = np.minimum(places.astype(np.int64), axis.source - 1)
+    return before, places - before.astype(np.float32)
+
+
+def _kept(axis: Axis) -> Indices:
+    return np.arange(axis.start, axis.start + axis.crop)
+
+
+def pillow_bicubic(pixels: Pixels, rows: Axis, columns: Axis) -> Pixels:
+    """Pillow's antialiased bicubic resize, uint8 (rows.crop, columns.crop, 3).
+
+    Pillow holds the crop's edges in float32, so a level may differ by one from resizing all before cropping.
+    """
+    return _pillow(pixels, rows, columns, Image.Resampling.BICUBIC)
+
+
+def pillow_nearest(pixels: Pixels, rows: Axis, columns: Axis) -> Pixels:
+    """Pillow's nearest pixel, uint8 (rows.crop, columns.crop, 3), as keras.utils.load_img resizes."""
+    return _pillow(pixels, rows, columns, Image.Resampling.NEAREST)
+
+
+def _pillow(pixels: Pixels, rows: Axis, columns: Axis, interpolation: Image.Resampling) -> Pixels:
+    top, bottom = _source_span(rows)
+    left, right = _source_span(columns)
+    size = (columns.crop, rows.crop)
+    return np.asarray(Image.fromarray(pixels).resize(size, interpolation, (left, top, right, bottom)))
+
+
+def _source_span(axis: Axis) -> tuple[float, float]:
+    first, last = axis.start, axis.start + axis.crop
+    return first * axis.source / axis.target, last * axis.source / axis.target
+
+
+INTERPOLATIONS: dict[str, Callable[[Pixels, Axis, Axis], Pixels | Floats]] = {
+    "darknet_linear": darknet_linear,
+    "opencv_linear": opencv_linear,
+    "pillow_bicubic": pillow_bicubic,
+    "pillow_nearest": pillow_nearest,
+    "tf1_bilinear": tf1_bilinear,
+}

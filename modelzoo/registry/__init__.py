@@ -1,0 +1,38 @@
+"""The list of models: registry.json read into frozen dataclasses, and the questions that it answers.
+
+Only the standard library is imported, so that listing models costs milliseconds.
+"""
+
+from modelzoo.registry.entries import (
+    UNKNOWN,
+    Checksum,
+    Entry,
+    Graph,
+    HostedFile,
+    Licenses,
+    Metric,
+    Preprocessing,
+    Registry,
+    Source,
+)
+from modelzoo.registry.parsing import parse
+from modelzoo.registry.queries import SORTS, current, info, list_models, packaged
+
+__all__ = [
+    "SORTS",
+    "UNKNOWN",
+    "Checksum",
+    "Entry",
+    "Graph",
+    "HostedFile",
+    "Licenses",
+    "Metric",
+    "Preprocessing",
+    "Registry",
+    "Source",
+    "current",
+    "info",
+    "list_models",
+    "packaged",
+    "parse",
+]

@@ -1,0 +1,60 @@
+"""A registry of one's own beside the packaged one: what a packaged name means never changes."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from modelzoo import settings
+from modelzoo.download import by_checksum, without_password
+from modelzoo.errors import RegistryError
+from modelzoo.files import is_sha256
+from modelzoo.registry.entries import Registry
+from modelzoo.registry.parsing import parse
+
+
+@cache
+def with_custom(base: Registry, place: str) -> Registry:
+    """`base` and the registry at `place`, a file or an address with #sha256=...; raises RegistryError."""
+    try:
+        custom = parse(_text(place), base.preprocessing)
+        _check_names(base, custom)
+    except RegistryError as error:
+        shown = without_password(place) if "://" in place else place
+        raise RegistryError(f"{settings.REGISTRY}={shown}: {error}") from error
+    names = {entry.name for entry in base.entries.values()}
+    shared = {entry.name for entry in custom.entries.values()} & names
+    kept = {name: base.find(name).tag for name in shared if name not in base.defaults}
+    return Registry(
+        MappingProxyType({**base.entries, **custom.entries}),
+        MappingProxyType({**base.defaults, **custom.defaults, **kept}),
+        MappingProxyType({**custom.preprocessing, **base.preprocessing}),
+    )
+
+
+def _check_names(base: Registry, custom: Registry) -> None:
+    for key in custom.entries:
+        if key in base.entries:
+            raise RegistryError(f"{key!r} is the name of a packaged model; choose another tag.")
+    names = {entry.name for entry in base.entries.values()}
+    for name in custom.defaults:
+        if name in names:
+            raise RegistryError(f"defaults: {name!r} is the name of a packaged model.")
+
+
+def _text(place: str) -> str:
+    """The file's text; what is downloaded must have the checksum in its address, and is kept in the cache."""
+    if "://" not in place:
+        try:
+            return Path(os.path.expanduser(place)).read_text("utf-8")
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            raise RegistryError(f"the file cannot be read: {error}") from error
+    url, _, sha256 = place.partition("#sha256=")
+    if not is_sha256(sha256):
+        raise RegistryError("an address must end in #sha256= and the file's checksum.")
+    try:
+        return by_checksum(url, sha256).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegistryError(f"the file is not available: {error}") from error

@@ -1,0 +1,153 @@
+"""JSON -> Registry; what is malformed is refused with the entry and the field."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from modelzoo.errors import RegistryError, quoted
+from modelzoo.registry.dataclass_json import JsonObject, build, check_keys, check_object
+from modelzoo.registry.entries import Entry, Graph, Preprocessing, Registry, Source, preprocessing_fields
+
+KEY = re.compile(r"[a-z0-9_.]+\.[a-z0-9]+")  # name.tag; the tag has no dot
+HEX = re.compile(r"[0-9a-f]+")
+CONVERTER = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)?")
+DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha384": 96, "sha512": 128}  # hexadecimal
+PROBE_SIZE = 1  # a named preprocessing is checked at some size
+
+NamedPreprocessing = Mapping[str, Mapping[str, Any]]
+Wrong = tuple[str, object, str]  # a field, its value, what was expected
+
+
+def parse(text: str, known: NamedPreprocessing = MappingProxyType({})) -> Registry:
+    """A registry from its JSON text; its entries may use `known` preprocessing beside its own.
+
+    Raises RegistryError.
+    """
+    sections = {"preprocessing", "models"}
+    document = check_keys("The registry", _read(text), required=sections, optional={"defaults"})
+    named = {
+        name: _named_preprocessing(f"preprocessing {quoted(name)}", value)
+        for name, value in check_object("preprocessing", document["preprocessing"]).items()
+    }
+    usable = {**known, **named}
+    models = check_object("models", document["models"])
+    entries = {key: _entry(key, value, usable) for key, value in models.items()}
+    defaults = check_object("defaults", document.get("defaults", {}))
+    for name, tag in defaults.items():
+        if not isinstance(tag, str):
+            raise RegistryError(f"defaults: expected a tag for {quoted(name)}, got {quoted(tag)}.")
+        if f"{name}.{tag}" not in entries:
+            key = quoted(f"{name}.{tag}")
+            raise RegistryError(f"defaults: {quoted(name)} points to {key}, which is not among the models.")
+    return Registry(MappingProxyType(entries), MappingProxyType(defaults), MappingProxyType(named))
+
+
+def _read(text: str) -> object:
+    try:
+        return json.loads(text, object_pairs_hook=_without_duplicates)
+    except RegistryError:
+        raise
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of more than 4,300 digits
+        raise RegistryError(f"The registry is not valid JSON: {error}.") from error
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> JsonObject:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+        raise RegistryError(f"The registry has {quoted(twice)} twice in one object.")
+    return result
+
+
+def _named_preprocessing(where: str, value: object) -> JsonObject:
+    given = check_object(where, value)
+    if "crop_size" in given:
+        raise RegistryError(f"{where}: there is no field 'crop_size'; it is each entry's input size.")
+    preprocessing = build(Preprocessing, {"crop_size": PROBE_SIZE, **given}, where)
+    _refuse_any(where, _wrong_in_preprocessing(preprocessing))
+    return preprocessing_fields(preprocessing)
+
+
+def _wrong_in_preprocessing(preprocessing: Preprocessing) -> Iterator[Wrong]:
+    fraction, resize_size = preprocessing.central_fraction, preprocessing.resize_size
+    if not 0 < fraction <= 1:
+        yield "central_fraction", fraction, "a number above 0, at most 1"
+    if resize_size is not None and resize_size <= 0:
+        yield "resize_size", resize_size, "a positive number of pixels, or null"
+    if preprocessing.pad_value is not None and resize_size is not None:
+        yield "pad_value", preprocessing.pad_value, "null beside a resize_size"
+    if preprocessing.max_value <= 0:
+        yield "max_value", preprocessing.max_value, "a number above 0"
+    if min(preprocessing.std) <= 0:
+        yield "std", preprocessing.std, "numbers above 0"
+
+
+def _entry(key: str, value: object, named: NamedPreprocessing) -> Entry:
+    where = f"Entry {quoted(key)}"
+    if not KEY.fullmatch(key):
+        raise RegistryError(f"{where}: a key is name.tag in lower case, like resnet50_v1d.gluon.")
+    given = check_object(where, value)
+    if "key" in given:
+        raise RegistryError(f"{where}: there is no field 'key'; it is the entry's name among the models.")
+    name = given.get("preprocessing")
+    if not isinstance(name, str) or name not in named:
+        known = ", ".join(named)
+        raise RegistryError(f"{where}: expected preprocessing to be one of {known}, got {quoted(name)}.")
+    graph = build(Graph, given.get("graph"), f"{where}: graph")
+    preprocessing = Preprocessing(crop_size=graph.input_shape[0], **named[name])
+    entry = build(Entry, given | {"key": key, "graph": graph, "preprocessing": preprocessing}, where)
+    _refuse_any(where, _wrong_in_entry(entry))
+    return entry
+
+
+def _refuse_any(where: str, wrong: Iterator[Wrong]) -> None:
+    for field, found, expected in wrong:
+        raise RegistryError(f"{where}: expected {field} to be {expected}, got {quoted(found)}.")
+
+
+def _wrong_in_entry(entry: Entry) -> Iterator[Wrong]:
+    """What the type of a value alone does not rule out."""
+    shape, resize_size = entry.graph.input_shape, entry.preprocessing.resize_size
+    side = shape[0]
+    if shape != (side, side, 3) or side <= 0:
+        yield "graph.input_shape", shape, "a square of positive side with three channels"
+    if resize_size is not None and side > resize_size:
+        yield "graph.input_shape", shape, f"at most {resize_size}, the resize_size of its preprocessing"
+    if entry.parameters <= 0:
+        yield "parameters", entry.parameters, "a positive count"
+    if entry.graph.classes <= 0:
+        yield "graph.classes", entry.graph.classes, "a positive count"
+    for file in entry.weights:
+        if not file.url.startswith(("https://", "http://", "file://")):  # their sha256 is known
+            yield "url", file.url, "an https, http or file address"
+        if not _is_digest("sha256", file.sha256):
+            yield "sha256", file.sha256, "64 lower-case hexadecimal digits"
+    for source in entry.sources:
+        yield from _wrong_in_source(source)
+
+
+def _wrong_in_source(source: Source) -> Iterator[Wrong]:
+    for url in source.urls:
+        if not url.startswith("https://"):
+            yield "url", url, "an https address"
+    for checksum in source.checksums:
+        if not _is_digest(checksum.algorithm, checksum.value):
+            digits = DIGITS[checksum.algorithm]
+            yield checksum.algorithm, checksum.value, f"{digits} lower-case hexadecimal digits"
+    if not CONVERTER.fullmatch(source.converter):
+        yield "converter", source.converter, "a converter's name, like gluoncv"
+    if source.member is not None and not _is_inside(source.member):
+        yield "member", source.member, "a path inside the archive"
+
+
+def _is_digest(algorithm: str, value: str) -> bool:
+    return len(value) == DIGITS[algorithm] and HEX.fullmatch(value) is not None
+
+
+def _is_inside(member: str) -> bool:
+    """Whether a path stays below the folder to which it is added, on any system."""
+    return not (member.startswith("/") or set(member) & set(":\\\0") or ".." in member.split("/"))

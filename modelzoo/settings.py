@@ -1,0 +1,94 @@
+"""Every environment variable that modelzoo reads, with its meaning and default; nothing else reads them.
+
+Two of them belong to others, Keras and OpenSSL. What only others read stands with them: HTTPS_PROXY and
+REQUESTS_CA_BUNDLE with requests, RAY_ADDRESS with Ray.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from modelzoo.errors import DownloadError, WeightsUnavailable
+
+CACHE = "MODELZOO_CACHE"  # folders for weight files, separated as in PATH; the first one is written to
+MIRROR = "MODELZOO_MIRROR"  # mirrors, separated by "|": folders, or file://, http:// or https:// addresses
+TOKEN = "MODELZOO_TOKEN"  # sent as a bearer token to the mirrors alone
+OFFLINE = "MODELZOO_OFFLINE"  # any value but those below: no socket is opened
+REGISTRY = "MODELZOO_REGISTRY"  # a registry beside the packaged one: a file, or https://...#sha256=...
+TIMEOUT = "MODELZOO_TIMEOUT"  # seconds without progress after which a download is given up
+BACKEND = "KERAS_BACKEND"  # Keras' own; read to choose a runtime without importing Keras
+CERTIFICATES = "SSL_CERT_FILE"  # OpenSSL's own; certificates of further authorities
+
+ONLINE_VALUES = ("", "0", "false", "no", "off")
+DEFAULT_TIMEOUT = 300.0  # seconds
+MIRROR_SEPARATOR = "|"  # in no address and in no path on Windows; spaces and colons are
+
+
+def cache_roots() -> list[Path]:
+    """The cache's folders, from MODELZOO_CACHE or the platform's for this user; none without a home."""
+    folders = [folder for folder in os.environ.get(CACHE, "").split(os.pathsep) if folder]
+    if not folders:
+        import platformdirs
+
+        try:
+            folders = [platformdirs.user_cache_dir("modelzoo", False)]
+        except (RuntimeError, KeyError):  # newer ones raise for a user without a home
+            return []
+    expanded = (os.path.expanduser(folder) for folder in folders)
+    return [Path(folder) for folder in expanded if not folder.startswith("~")]  # a user without a home
+
+
+def cache_home() -> Path:
+    """The cache folder that is written to, made if need be; raises WeightsUnavailable if there is none."""
+    advice = f"set {CACHE} to a folder for weight files that this user may write to"
+    for root in cache_roots()[:1]:
+        with suppress(OSError):
+            root.mkdir(parents=True, exist_ok=True)
+        if not os.access(root, os.W_OK):
+            raise WeightsUnavailable(f"Nothing can be written to the cache {root}: {advice}.")
+        return root
+    raise WeightsUnavailable(f"This user has no home folder for a cache: {advice}.")
+
+
+def mirrors() -> list[str]:
+    """The mirrors of MODELZOO_MIRROR, in their order."""
+    return [base.strip() for base in os.environ.get(MIRROR, "").split(MIRROR_SEPARATOR) if base.strip()]
+
+
+def token() -> str:
+    """The token of MODELZOO_TOKEN; "" if there is none."""
+    return os.environ.get(TOKEN, "").strip()
+
+
+def offline() -> bool:
+    """Whether MODELZOO_OFFLINE forbids the network."""
+    return os.environ.get(OFFLINE, "").lower() not in ONLINE_VALUES
+
+
+def registry() -> str:
+    """The place that MODELZOO_REGISTRY names; "" if there is none."""
+    return os.environ.get(REGISTRY, "")
+
+
+def timeout() -> float:
+    """Seconds without progress after which a download is given up; raises DownloadError for another value."""
+    value = os.environ.get(TIMEOUT, "")
+    try:
+        seconds = float(value or DEFAULT_TIMEOUT)
+    except ValueError:
+        seconds = -1
+    if not 0 < seconds < float("inf"):
+        raise DownloadError(f"{TIMEOUT}: expected a number of seconds above 0, got {value!r}")
+    return seconds
+
+
+def keras_backend() -> str:
+    """The backend that KERAS_BACKEND names; Keras' default is TensorFlow."""
+    return os.environ.get(BACKEND, "") or "tensorflow"
+
+
+def certificates() -> str | None:
+    """The file of SSL_CERT_FILE, if it is set."""
+    return os.environ.get(CERTIFICATES) or None

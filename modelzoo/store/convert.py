@@ -1,0 +1,36 @@
+"""convert(): an upstream file -> a modelzoo weight file; what does not fit is sought in the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from modelzoo import registry
+from modelzoo.registry import Entry
+
+
+def convert(
+    entry: Entry,
+    path: Path,
+    target: Path,
+    *,
+    official: bool = False,
+    include_top: bool = True,
+    verified: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Writes the upstream file of an entry as a modelzoo weight file; returns its provenance.
+
+    As conversion.convert; the error of a file that does not fit names the models that it seems to be of.
+    """
+    from modelzoo import conversion
+
+    return conversion.convert(
+        entry,
+        path,
+        target,
+        official=official,
+        include_top=include_top,
+        verified=verified,
+        candidates=registry.current().entries.values(),
+    )
