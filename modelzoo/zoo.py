@@ -1,36 +1,57 @@
-"""load(): a model's name -> a keras.Model with its weights. The one module that knows the others."""
+"""load(): a model's name -> a keras.Model with its weights."""
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, cast
 
-from modelzoo import pretrained, registry
+from modelzoo import registry, store
 from modelzoo.errors import WeightsMismatch
 from modelzoo.registry import Entry
+from modelzoo.store import PRETRAINED, Located
 
 if TYPE_CHECKING:
     import keras
 
+LOG = logging.getLogger("modelzoo")
 FROM_ENTRY = "entry"
-SYNTHETIC = "synthetic"
-PRETRAINED = "pretrained"
+SYNTHETIC: Final = "synthetic"
+
+Pooling = Literal["avg", "max"]
+InputShape = tuple[int | None, int | None, int]
+Weights = Located | Literal["synthetic"] | None  # at hand: a file, the deterministic rule, or random
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Which part of an entry's network is built, and how: load()'s arguments beside the weights."""
+
+    include_top: bool = True
+    pooling: Pooling | None = None
+    classes: int | None = None
+    classifier_activation: str | None = FROM_ENTRY
+    input_shape: InputShape | None = None
+    features: bool | Sequence[str] | None = None
+    dtype: str | None = None
+
+    @property
+    def top(self) -> bool:
+        """Whether the network has what comes after its last feature map."""
+        return self.include_top and not self.features
 
 
 def load(
     name: str,
     *,
     include_top: bool = True,
-    weights: str | os.PathLike | None = PRETRAINED,
-    pooling: str | None = None,
+    weights: str | os.PathLike[str] | None = PRETRAINED,
+    pooling: Pooling | None = None,
     classes: int | None = None,
     classifier_activation: str | None = FROM_ENTRY,
-    input_shape: tuple[int | None, int | None, int] | None = None,
+    input_shape: InputShape | None = None,
     features: bool | Sequence[str] | None = None,
     dtype: str | None = None,
 ) -> keras.Model:
@@ -38,13 +59,13 @@ def load(
 
     Its input is float, (batch, height, width, channels), prepared as `modelzoo.preprocess` does.
 
-    include_top: True gives (batch, classes), or what a detector says of each cell. False gives the last
+    include_top: True gives (batch, classes), or what a detector predicts for each cell. False gives the last
         feature map, (batch, height / 32, width / 32, channels), or (batch, channels) with `pooling`
         "avg" or "max".
-    weights: "pretrained"; None, random, for training from scratch; "synthetic", the deterministic
-        rule of modelzoo.synthetic, for tests; or a path to one of our files or to the upstream's own.
-    classes: another number than the entry's gives a new, randomly initialised head on the same backbone.
-    classifier_activation: "entry" means what the registry says (softmax, mostly); None means logits;
+    weights: "pretrained"; None, random, for training from scratch; "synthetic", a deterministic rule, for
+        tests; or a path to a modelzoo weight file or to the upstream's own.
+    classes: another number than the entry's gives a new, randomly initialized head on the same backbone.
+    classifier_activation: "entry" means what the registry states (softmax, mostly); None means logits;
         otherwise the name of a Keras activation.
     input_shape: (height, width, channels); None for a side of any length. Default: the entry's.
         Other than three channels only with weights=None.
@@ -52,108 +73,101 @@ def load(
         32, or True for all from C2 on. The model then returns a dict of them.
     dtype: a Keras dtype or dtype policy, for example "mixed_bfloat16"; default: Keras' global one.
 
-    Raises UnknownModel; WeightsUnavailable if pretrained weights cannot be had (never random
+    Raises UnknownModel; WeightsUnavailable if pretrained weights are not available (never random
     weights instead); WeightsMismatch or ConversionError for a file that does not fit; ValueError for
     arguments that contradict each other.
     """
     entry = registry.info(name)
+    shape = entry.graph.input_shape if input_shape is None else cast(InputShape, tuple(input_shape))
+    options = NetworkOptions(include_top, pooling, classes, classifier_activation, shape, features, dtype)
+    _check(options, weights)
+    return load_entry(entry, options, find_weights(entry, options, weights))
+
+
+def find_weights(entry: Entry, options: NetworkOptions, weights: str | os.PathLike[str] | None) -> Weights:
+    """What load()'s `weights` are, obtained if need be. Raises WeightsUnavailable."""
+    if weights is None:
+        return None
+    if weights == SYNTHETIC:
+        return SYNTHETIC
+    return store.locate(entry, weights, top=options.top)
+
+
+def load_entry(entry: Entry, options: NetworkOptions, weights: Weights) -> keras.Model:
+    """The network of an entry with weights that find_weights() gave; see load()."""
+    from modelzoo import architectures
+
     graph = entry.graph
-    input_shape = tuple(input_shape) if input_shape is not None else graph.input_shape
-    _check_arguments(include_top, weights, pooling, classes, input_shape, features)
-    fresh_head = classes not in (None, graph.classes)
-    activation = graph.activation if classifier_activation == FROM_ENTRY else classifier_activation
-    top = include_top and not features
-    with _weights_path(entry, weights, top, top and not fresh_head) as path:
-        from modelzoo import architectures
-        from modelzoo import weights as weight_files
-        from modelzoo.architectures import deferred
-
-        network = architectures.build(
-            graph.family,
-            graph.variant,
-            input_shape=input_shape,
-            classes=(classes or graph.classes) if top else None,
-            pooling=pooling,
-            classifier_activation=activation,
-            dtype=dtype,
-            initialise=False,
-            name=entry.key.replace(".", "_"),
-        )
-        model = network.model()
-        if weights == SYNTHETIC:
-            weight_files.assign_synthetic(model, fresh_head=fresh_head)
-        elif path is not None:
-            _assign(model, entry, path, fresh_head)
-        deferred.initialise(model)  # what has no value yet: all, a fresh head, the seeds of layers that drop
-    return network.feature_model(features) if features else model
+    activation = options.classifier_activation
+    network = architectures.build(
+        graph.family,
+        graph.variant,
+        input_shape=options.input_shape or graph.input_shape,
+        classes=(options.classes or graph.classes) if options.top else None,
+        pooling=options.pooling,
+        classifier_activation=graph.activation if activation == FROM_ENTRY else activation,
+        dtype=options.dtype,
+        initialize=False,
+        name=entry.key.replace(".", "_"),
+    )
+    model = network.model()
+    new_head = options.classes not in (None, graph.classes)
+    top = architectures.top_layers(graph)
+    skip = (top.head if new_head else ()) if options.top else top.layers
+    if isinstance(weights, Located):
+        _assign(model, weights, options, skip)
+    elif weights == SYNTHETIC:
+        _assign_synthetic(model, entry, skip)
+    network.initialize()  # what has no value yet: all, a new head, the seeds of layers that drop
+    return network.feature_model(options.features) if options.features else model
 
 
-def is_synthetic(entry: Entry, weights: str | os.PathLike, *, top: bool = True) -> bool:
-    """Whether the pretrained weights, or those of a file, are said to be synthetic by their receipt."""
-    from modelzoo import weights as weight_files
-
-    path = pretrained.find(entry, top=top) if weights == PRETRAINED else Path(weights)
-    return weight_files.is_ours(path) and bool(weight_files.receipt(path).get("synthetic"))
-
-
-def warn_of_synthetic(entry: Entry) -> None:
-    print(f"modelzoo: {entry.key} has synthetic weights: what it answers means nothing", file=sys.stderr)
-
-
-def _check_arguments(include_top, weights, pooling, classes, input_shape, features) -> None:
-    if include_top and pooling is not None and not features:
+def _check(options: NetworkOptions, weights: object) -> None:
+    """Raises ValueError for arguments of load() that contradict each other."""
+    top, classes, shape = options.include_top, options.classes, options.input_shape or ()
+    if top and options.pooling is not None and not options.features:
         raise ValueError("pooling needs include_top=False: with the top, the pooling is the network's own.")
-    if classes is not None and not include_top:
+    if classes is not None and not top:
         raise ValueError("classes needs include_top=True.")
-    if features and (pooling is not None or classes is not None):
+    if options.features and (options.pooling is not None or classes is not None):
         raise ValueError("features gives feature maps: it goes with neither pooling nor classes.")
     if classes is not None and (type(classes) is not int or classes < 1):
         raise ValueError(f"classes must be a positive int, not {classes!r}.")
-    if len(input_shape) != 3:
-        raise ValueError(f"input_shape must be (height, width, channels), not {input_shape!r}.")
-    if weights is not None and input_shape[2] != 3:
-        raise ValueError(
-            f"The weights are for 3 channels, not {input_shape[2]}; with weights=None any will do."
-        )
+    if len(shape) != 3:
+        raise ValueError(f"input_shape must be (height, width, channels), not {shape!r}.")
+    if weights is not None and shape[2] != 3:
+        raise ValueError(f"The weights are for 3 channels, not {shape[2]}; use weights=None for others.")
 
 
-def _assign(model, entry: Entry, path: Path, fresh_head: bool) -> None:
-    """Sets the weights from one of our files; a file of the cache that turns out damaged is fetched again."""
-    from modelzoo import weights as weight_files
-
+def _assign(model: keras.Model, located: Located, options: NetworkOptions, skip: Collection[str]) -> None:
+    """Sets the weights from the file, layers of `skip` aside; a damaged file of the cache is replaced."""
     try:
-        pretrained.check_owner(entry, path)
-        weight_files.assign(model, path, fresh_head=fresh_head)
+        _assign_once(model, located, options, skip)
     except (OSError, WeightsMismatch):
-        if not pretrained.set_aside_if_damaged(entry, path):
+        if not store.quarantine_if_damaged(located):
             raise
-        path = pretrained.weights_file(entry.key)
-        weight_files.assign(model, path, fresh_head=fresh_head)
-    if weight_files.receipt(path).get("synthetic"):
-        warn_of_synthetic(entry)
+        _assign_once(model, store.locate(located.entry, top=options.top), options, skip)
 
 
-@contextmanager
-def _weights_path(
-    entry: Entry, weights: str | os.PathLike | None, top: bool, head: bool
-) -> Iterator[Path | None]:
-    """Our weight file for load()'s `weights`; None where there is nothing to read.
+def _assign_once(
+    model: keras.Model, located: Located, options: NetworkOptions, skip: Collection[str]
+) -> None:
+    from modelzoo import weights
 
-    Without `top` a file without those weights will do, and of the upstream's without `head`.
-    """
-    if weights in (None, SYNTHETIC):
-        yield None
-    elif weights == PRETRAINED:
-        yield pretrained.find(entry, top=top)
-    else:
-        from modelzoo import conversion
-        from modelzoo import weights as weight_files
+    with located.file(include_top=not skip) as path:
+        store.check_owner(located.entry, path)
+        weights.assign(model, path, skip=skip)
+        warn(located.entry, weights.warning(path))
 
-        path = Path(weights)
-        if weight_files.is_ours(path):
-            yield path
-            return
-        with tempfile.TemporaryDirectory(prefix="modelzoo-") as folder:
-            converted = Path(folder) / "converted.h5"
-            conversion.convert(entry, path, converted, head=head)
-            yield converted
+
+def warn(entry: Entry, warning: str | None) -> None:
+    """Logs what the provenance of an entry's weights warns of."""
+    if warning:
+        LOG.warning("%s: %s", entry.key, warning)
+
+
+def _assign_synthetic(model: keras.Model, entry: Entry, skip: Collection[str]) -> None:
+    from modelzoo import weights
+    from modelzoo.architectures import synthetic
+
+    weights.assign_values(model, synthetic.values_of(entry.graph), skip=skip)

@@ -1,4 +1,4 @@
-"""Pictures get the right labels, by the bundled model, and arrays of the wrong width get none."""
+"""Images get the right labels, by the bundled model, and arrays of the wrong width get none."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from PIL import Image
 
 import modelzoo
 from modelzoo import labels
-from modelzoo.classification import BATCH_SIZE, DEFAULT_MODEL
-from modelzoo.errors import LabelsError, PictureError, UnknownModel
+from modelzoo.errors import ImageError, LabelsError, UnknownModel
+from modelzoo.tasks import BATCH_SIZE, DEFAULT_MODEL
 from tests.conftest import CAT, SHARED
 
 CIFAR = SHARED / "data" / "cifar10_jpeg.npz"
@@ -36,7 +36,7 @@ def test_predictions_come_best_first_and_add_up_to_one(classifier):
     assert sum(probabilities) == pytest.approx(1, abs=1e-5)
 
 
-def test_every_kind_of_picture_gives_the_same_answer(classifier):
+def test_every_kind_of_image_gives_the_same_answer(classifier):
     image = Image.open(CAT)
     kinds = [CAT, str(CAT), CAT.read_bytes(), io.BytesIO(CAT.read_bytes()), image, np.asarray(image)]
     answers = classifier(kinds, top=1)
@@ -44,30 +44,30 @@ def test_every_kind_of_picture_gives_the_same_answer(classifier):
     assert np.ptp([answer[0].probability for answer in answers]) < 1e-6
 
 
-def test_a_batch_gives_what_single_pictures_give(classifier):
-    pictures = [np.full((32, 32, 3), level, np.uint8) for level in range(0, 200, 5)]
-    assert len(pictures) > BATCH_SIZE
-    together = classifier.probabilities(pictures[:BATCH_SIZE])
-    alone = np.concatenate([classifier.probabilities(picture) for picture in pictures[:BATCH_SIZE]])
+def test_a_batch_gives_what_single_images_give(classifier):
+    images = [np.full((32, 32, 3), level, np.uint8) for level in range(0, 200, 5)]
+    assert len(images) > BATCH_SIZE
+    together = classifier.probabilities(images[:BATCH_SIZE])
+    alone = np.concatenate([classifier.probabilities(image) for image in images[:BATCH_SIZE]])
     np.testing.assert_allclose(together, alone, atol=1e-6)
-    assert len(classifier(pictures)) == len(pictures)
+    assert len(classifier(images)) == len(images)
 
 
-def test_pictures_are_read_only_when_they_are_needed(classifier):
+def test_images_are_read_only_when_they_are_needed(classifier):
     read = []
 
-    def pictures():
+    def images():
         for number in range(3 * BATCH_SIZE):
             read.append(number)
             yield CAT
 
-    next(classifier.each(pictures()))
+    next(classifier.each(images()))
     assert len(read) == BATCH_SIZE
 
 
 @pytest.mark.skipif(not CIFAR.exists(), reason="../shared/data/cifar10_jpeg.npz is not there")
 def test_the_registry_states_the_accuracy_that_is_measured(classifier):
-    """On every tenth test picture (they are sorted by class), within three standard errors."""
+    """On every tenth test image (they are sorted by class), within three standard errors."""
     with np.load(CIFAR) as data:
         stream, offsets, truth = data["test_jpeg"], data["test_offsets"], data["test_labels"][::10]
     jpegs = [stream[start:end].tobytes() for start, end in list(pairwise(offsets))[::10]]
@@ -92,7 +92,7 @@ def test_ties_come_in_class_order():
 
 @pytest.mark.parametrize("shape", [(1, 1001), (1000,), (1, 1, 1000), (2, 999)])
 def test_an_array_of_the_wrong_width_is_refused(shape):
-    with pytest.raises(LabelsError, match=r"'imagenet' want an array \(batch, 1000\); got"):
+    with pytest.raises(LabelsError, match=r"'imagenet': expected an array \(batch, 1000\), got"):
         modelzoo.decode_predictions(np.zeros(shape), "imagenet")
 
 
@@ -101,13 +101,18 @@ def test_a_top_below_one_is_refused():
         modelzoo.decode_predictions(np.zeros((1, 10)), "cifar10", top=0)
 
 
+def test_a_classifier_refuses_a_top_below_one_before_it_reads_images(classifier):
+    with pytest.raises(LabelsError, match="top must be at least 1, not 0"):
+        classifier("none.jpg", top=0)
+
+
 def test_labels_of_nothing_known_are_refused():
     with pytest.raises(UnknownModel, match="no model 'birds'"):
         modelzoo.decode_predictions(np.zeros((1, 10)), "birds")
 
 
-def test_no_pictures_are_refused(classifier):
-    with pytest.raises(PictureError, match="at least one picture"):
+def test_no_images_are_refused(classifier):
+    with pytest.raises(ImageError, match="at least one image"):
         classifier([])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,10 +14,12 @@ import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import registry, runtimes, synthetic, weights
+from modelzoo import registry, runtimes, store, weights, zoo
+from modelzoo.architectures import synthetic
 from modelzoo.cli import main
-from modelzoo.runtimes import openvino
+from modelzoo.runtimes import Deployment, compiled, openvino
 from modelzoo.runtimes.openvino import ov
+from modelzoo.zoo import NetworkOptions
 from tests import parity
 from tests.conftest import CAT, ROOT
 
@@ -35,13 +38,13 @@ ONE_OF_EACH_FAMILY = [
 ]
 
 
-def write_file(path, factor: float = 1.0, **receipt):
-    """One of our files of SMALL; with a `factor` its answers are others."""
+def write_file(path, factor: float = 1.0, **provenance):
+    """A weight file of SMALL; with a `factor` its answers are others."""
     from modelzoo import conversion
 
     shapes = conversion.weight_shapes(registry.info(SMALL))
     arrays = ((name, synthetic.array(name, shape) * np.float32(factor)) for name, shape in shapes.items())
-    weights.write(path, arrays, {"model": SMALL, **receipt})
+    weights.write(path, arrays, {"model": SMALL, **provenance})
     return path
 
 
@@ -50,20 +53,19 @@ def small_file(tmp_path_factory):
     return write_file(tmp_path_factory.mktemp("files") / "small.h5")
 
 
-def predictor(given, runtime="openvino", precision="f32", **arguments):
-    return runtimes.predictor(registry.info(SMALL), given, runtime, precision, **arguments)
+def predictor(given, runtime="openvino", precision="f32", **options):
+    return runtimes.predictor(Deployment(SMALL, given, runtime, precision), NetworkOptions(**options))
 
 
-def compiled(cache) -> list:
+def kept(cache) -> list:
+    """The files of the networks that were compiled and kept."""
     return sorted((cache / "compiled").glob("*"))
 
 
-def run_elsewhere(code: str, **variables: str) -> str:
+def run_elsewhere(code: str, *arguments, **variables: str) -> str:
     """What a new process prints."""
-    environment = {**os.environ, **variables}
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    run = subprocess.run(command, env=os.environ | variables, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout.strip()
 
@@ -100,26 +102,70 @@ def test_a_second_process_answers_without_tensorflow_keras_or_h5py(cache):
 def test_importing_openvino_reports_nothing_to_anybody(tmp_path):
     """Its own import starts a thread that tells Google Analytics, and leaves an identity in the home."""
     code = (
-        "import sys; from modelzoo.runtimes.openvino import ov; import openvino;"
-        "print(ov is openvino, callable(ov.convert_model), 'openvino_telemetry' in sys.modules)"
+        "import sys, threading; from modelzoo.runtimes.openvino import ov; import openvino;"
+        "print(ov is openvino, openvino.convert_model.__module__, threading.active_count(),"
+        "     'openvino_telemetry' in sys.modules)"
     )
     variables = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
-    assert run_elsewhere(code, **variables, CI="", TF_BUILD="", JENKINS_URL="") == "True True False"
+    said = run_elsewhere(code, **variables, CI="", TF_BUILD="", JENKINS_URL="")
+    assert said == "True openvino.tools.ovc.convert 1 False"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_openvino_changes_nothing_of_it():
+    """Its converter is its own function and works; what could be imported before can be afterwards."""
+    code = """
+import importlib.util, sys, threading
+from modelzoo.runtimes.openvino import ov
+assert not any(type(finder).__module__.startswith("modelzoo") for finder in sys.meta_path)
+assert all(module is not None for module in sys.modules.values())
+assert importlib.util.find_spec("openvino_telemetry") is not None
+from openvino.tools.ovc import convert_model
+assert ov.convert_model is convert_model
+import tensorflow as tf
+threads = threading.active_count()
+function = tf.function(lambda x: x + 1).get_concrete_function(tf.TensorSpec([1, 2]))
+print(len(ov.convert_model(function).outputs), threading.active_count() == threads)
+"""
+    assert run_elsewhere(code) == "1 True"
+
+
+def test_whoever_imported_openvino_before_keeps_it_as_it_is():
+    code = """
+import sys, types
+reports = types.ModuleType("openvino_telemetry")
+reports.Telemetry = lambda **_: types.SimpleNamespace(send_event=print)
+sys.modules["openvino_telemetry"] = reports
+sys.modules["openvino_telemetry.backend"] = types.ModuleType("openvino_telemetry.backend")
+reports.backend = sys.modules["openvino_telemetry.backend"]
+reports.backend.backend_ga4 = None
+import openvino
+from modelzoo.runtimes.openvino import ov
+print(ov is openvino, sys.modules["openvino_telemetry"] is reports)
+"""
+    assert run_elsewhere(code).splitlines() == ["ov import general_import", "True True"]
+
+
+def test_the_command_line_leaves_the_converter_out(cache):
+    modelzoo.classify(CAT)
+    code = (
+        f"import sys; from modelzoo.cli import main; code = main(['classify', {str(CAT)!r}, '--json']);"
+        "print(code, 'openvino' in sys.modules, 'openvino.tools.ovc' in sys.modules)"
+    )
+    assert run_elsewhere(code).splitlines()[-1] == "0 True False"
 
 
 def test_auto_is_openvino_unless_another_backend_is_chosen(monkeypatch):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    assert runtimes.chosen("auto") == "openvino"
+    assert Deployment().runtime == "openvino"
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    assert runtimes.chosen("auto") == "keras"
-    assert runtimes.chosen("openvino") == "openvino"
+    assert Deployment().runtime == "keras"
+    assert Deployment(runtime="openvino").runtime == "openvino"
 
 
 def test_auto_is_keras_where_openvino_cannot_be_imported(monkeypatch):
-    monkeypatch.setitem(sys.modules, "modelzoo.runtimes.openvino", None)
-    monkeypatch.delattr(runtimes, "openvino")
-    assert modelzoo.Classifier().predictor.runtime == "keras"
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert modelzoo.Classifier().pipeline.network.runtime == "keras"
     with pytest.raises(
         ValueError, match=r"cannot be imported .*: pip install openvino, or use runtime 'keras'"
     ):
@@ -136,12 +182,12 @@ def test_f32_is_computed_in_f32_also_from_the_cache(small_file):
     "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), reason="this CPU has no bf16"
 )
 def test_each_precision_is_compiled_by_itself(cache, small_file):
-    wanted = predictor(small_file).predict(IMAGES)
+    expected = predictor(small_file).predict(IMAGES)
     rough = predictor(small_file, precision="bf16")
     assert rough.precision == "bf16"
-    assert len(compiled(cache)) == 2
-    assert 1e-5 < np.abs(rough.predict(IMAGES) - wanted).max() / wanted.max() < 0.1
-    np.testing.assert_array_equal(predictor(small_file).predict(IMAGES), wanted)
+    assert len(kept(cache)) == 2
+    assert 1e-5 < np.abs(rough.predict(IMAGES) - expected).max() / expected.max() < 0.1
+    np.testing.assert_array_equal(predictor(small_file).predict(IMAGES), expected)
 
 
 def test_a_file_with_other_weights_is_compiled_anew(cache, tmp_path, small_file):
@@ -151,7 +197,7 @@ def test_a_file_with_other_weights_is_compiled_anew(cache, tmp_path, small_file)
     path.unlink()
     write_file(path, factor=0.9)
     assert not np.allclose(predictor(path).predict(IMAGES), first, rtol=1e-3)
-    assert len(compiled(cache)) == 2
+    assert len(kept(cache)) == 2
 
 
 def test_weights_of_the_cache_are_told_apart_by_their_sha256(cache, tmp_path, small_file):
@@ -161,24 +207,54 @@ def test_weights_of_the_cache_are_told_apart_by_their_sha256(cache, tmp_path, sm
     assert not np.allclose(predictor("pretrained").predict(IMAGES), first, rtol=1e-3)
     modelzoo.add(SMALL, small_file)
     np.testing.assert_array_equal(predictor("pretrained").predict(IMAGES), first)
-    assert len(compiled(cache)) == 2
+    assert len(kept(cache)) == 2
 
 
 def test_another_architecture_openvino_or_machine_is_compiled_anew(cache, small_file, monkeypatch):
     predictor(small_file)
-    monkeypatch.setattr(openvino, "_architecture", lambda family: ["0.0"])
+    monkeypatch.setattr(compiled, "_architectures", lambda: "0")
     predictor(small_file)
     monkeypatch.setattr(openvino, "_machine", lambda: ["abacus"])
     predictor(small_file)
     monkeypatch.setattr(ov, "__version__", "0")
     predictor(small_file)
-    assert len(compiled(cache)) == 4
+    assert len(kept(cache)) == 4
+
+
+def key(name: str) -> compiled.Key:
+    entry = registry.info(name)
+    weights = store.Located(entry, CAT, entry.key, "content")
+    return compiled.key(weights, NetworkOptions(), openvino.facts("f32"))
+
+
+def test_an_edit_of_any_architecture_changes_the_key_of_every_network(tmp_path, monkeypatch):
+    """One family uses another's blocks: inception_resnet those of inception."""
+    before = key("inception_resnet_v2.slim")
+    folder = tmp_path / "architectures"
+    shutil.copytree(ROOT / "modelzoo" / "architectures", folder)
+    monkeypatch.setattr(compiled.resources, "files", lambda package: tmp_path)
+    compiled._architectures.cache_clear()
+    try:
+        assert key("inception_resnet_v2.slim") == before
+        with (folder / "inception.py").open("a") as file:
+            file.write("# edited")
+        compiled._architectures.cache_clear()
+        assert key("inception_resnet_v2.slim") != before
+    finally:
+        compiled._architectures.cache_clear()
+
+
+def test_where_keras_builds_the_graph_its_version_is_in_the_key(monkeypatch):
+    names = ("resnet50.keras", "resnet50_v1d.gluon")
+    before = [key(name) for name in names]
+    monkeypatch.setattr(compiled, "_keras_version", lambda: "0")
+    assert [key(name) == old for name, old in zip(names, before, strict=True)] == [False, True]
 
 
 def test_a_network_without_its_head_is_compiled_by_itself(cache, small_file):
     predictor(small_file)
     assert predictor(small_file, include_top=False, pooling="avg").predict(IMAGES).shape == (1, 256)
-    assert len(compiled(cache)) == 2
+    assert len(kept(cache)) == 2
 
 
 def test_a_file_of_another_model_is_refused_even_if_it_was_compiled(small_file):
@@ -202,18 +278,20 @@ def overwrite_header(path):
 def take_another(path):
     """A file that is whole but of another precision, under this name."""
     content = path.read_bytes()
-    path.write_bytes(content.replace(b'"precision": "f32"', b'"precision": "f16"'))
+    mine, others = (rf"\"precision\": \"{name}\"".encode() for name in ("f32", "f16"))
+    assert content.count(mine) == 1
+    path.write_bytes(content.replace(mine, others))
 
 
 @pytest.mark.parametrize("damage", [truncate, empty, overwrite_header, take_another])
 def test_a_damaged_file_is_compiled_again(cache, small_file, damage, monkeypatch):
-    wanted = predictor(small_file).predict(IMAGES)
-    [path] = compiled(cache)
+    expected = predictor(small_file).predict(IMAGES)
+    [path] = kept(cache)
     damage(path)
-    np.testing.assert_array_equal(predictor(small_file).predict(IMAGES), wanted)
-    assert compiled(cache) == [path]
-    monkeypatch.setattr(modelzoo.zoo, "load", None)
-    np.testing.assert_array_equal(predictor(small_file).predict(IMAGES), wanted)
+    np.testing.assert_array_equal(predictor(small_file).predict(IMAGES), expected)
+    assert kept(cache) == [path]
+    monkeypatch.setattr(zoo, "load_entry", None)
+    np.testing.assert_array_equal(predictor(small_file).predict(IMAGES), expected)
 
 
 def test_nothing_needs_to_be_written(tmp_path, monkeypatch, small_file):
@@ -224,24 +302,27 @@ def test_nothing_needs_to_be_written(tmp_path, monkeypatch, small_file):
 
 
 def test_a_network_is_also_found_in_a_root_that_is_not_written_to(tmp_path, monkeypatch, small_file, cache):
-    wanted = predictor(small_file).predict(IMAGES)
+    expected = predictor(small_file).predict(IMAGES)
     monkeypatch.setenv("MODELZOO_CACHE", os.pathsep.join([str(tmp_path / "mine"), str(cache)]))
-    monkeypatch.setattr(modelzoo.zoo, "load", None)
-    np.testing.assert_array_equal(predictor(small_file).predict(IMAGES), wanted)
+    monkeypatch.setattr(zoo, "load_entry", None)
+    np.testing.assert_array_equal(predictor(small_file).predict(IMAGES), expected)
 
 
-def test_synthetic_weights_are_said_to_be_so_each_time(tmp_path, capsys):
+def test_synthetic_weights_are_said_to_be_so_each_time(tmp_path, caplog):
     path = write_file(tmp_path / "synthetic.h5", synthetic=True)
     for _ in range(2):
+        caplog.clear()
         predictor(path)
-        assert capsys.readouterr().err.endswith("has synthetic weights: what it answers means nothing\n")
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{SMALL}: it has synthetic weights: predictions are meaningless"
+        ]
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "keras"])
 def test_threads_share_a_predictor(runtime, small_file):
     ready = predictor(small_file, runtime)
     batches = [IMAGES * np.float32(factor) for factor in (0.2, 0.5, 1, 2)]
-    wanted = [ready.predict(batch) for batch in batches]
+    expected = [ready.predict(batch) for batch in batches]
     answers: dict[int, list] = {}
 
     def work(number):
@@ -252,7 +333,7 @@ def test_threads_share_a_predictor(runtime, small_file):
         thread.start()
     for thread in threads:
         thread.join()
-    for number, array in enumerate(wanted):
+    for number, array in enumerate(expected):
         for answer in answers[number]:
             np.testing.assert_array_equal(answer, array)
 
@@ -290,12 +371,12 @@ def test_keras_traces_one_function_for_all_batches(small_file):
 
 
 def test_an_f32_network_stays_one_under_another_global_policy(small_file):
-    wanted = predictor(small_file, "keras").predict(IMAGES)
+    expected = predictor(small_file, "keras").predict(IMAGES)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         for runtime in ("keras", "openvino"):
             answer = predictor(small_file, runtime).predict(IMAGES)
-            np.testing.assert_allclose(answer, wanted, rtol=1e-4, atol=1e-7)
+            np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-7)
     finally:
         keras.config.set_dtype_policy("float32")
 
@@ -313,12 +394,24 @@ def test_bad_input_gets_one_sentence(arguments, sentence):
         modelzoo.Classifier(**arguments)
 
 
-def test_a_precision_that_the_cpu_lacks_is_refused(monkeypatch, small_file):
+def test_a_deployment_is_one_value(tmp_path):
+    one = Deployment("resnet9_cifar10", tmp_path / "own.h5", runtime="keras", crops=10, fast_decode=True)
+    assert (one.model, one.weights) == ("resnet9_cifar10.modelzoo", str(tmp_path / "own.h5"))
+    assert Deployment.from_json(one.to_json()) == one
+    assert len({one, Deployment.from_json(one.to_json()), Deployment("resnet9_cifar10")}) == 2
+    with pytest.raises(ValueError, match="crops must be one of 1, 10, not 5"):
+        Deployment(crops=5)
+    with pytest.raises(modelzoo.UnknownModel):
+        Deployment("resnet")
+
+
+def test_a_precision_that_the_cpu_lacks_is_refused_before_weights_are_obtained(monkeypatch, small_file):
     monkeypatch.setitem(openvino.CAPABILITIES, "f16", "FP17")
-    with pytest.raises(ValueError, match=r"precision 'f16' is not what this CPU computes in; it has f32"):
-        predictor(small_file, precision="f16")
-    with pytest.raises(ValueError, match=r"computes in .*float32.* on this machine where bf16 is wanted"):
-        openvino._of("bf16", predictor(small_file)._network)
+    for given in (small_file, "pretrained"):  # of the pretrained there are none
+        with pytest.raises(ValueError, match=r"precision 'f16' is not what this CPU computes in; it has f32"):
+            predictor(given, precision="f16")
+    with pytest.raises(ValueError, match=r"computes in .*float32.* on this machine where bf16 is asked for"):
+        openvino._checked("bf16", predictor(small_file)._network)
 
 
 def test_only_tensorflow_compiles(monkeypatch, small_file):
@@ -327,14 +420,14 @@ def test_only_tensorflow_compiles(monkeypatch, small_file):
         predictor(small_file)
 
 
-def test_features_are_the_pooled_feature_map():
+def test_embeddings_are_the_pooled_feature_map():
     model = modelzoo.load("resnet9_cifar10", include_top=False, pooling="avg")
     images = modelzoo.preprocess([CAT, CAT], "resnet9_cifar10")
-    wanted = keras.ops.convert_to_numpy(model(images, training=False))
+    expected = keras.ops.convert_to_numpy(model(images, training=False))
     for runtime in ("openvino", "keras"):
-        found = modelzoo.features([CAT, CAT], "resnet9_cifar10", runtime=runtime)
-        assert found.shape == wanted.shape
-        assert np.linalg.norm(found - wanted) <= 1e-5 * np.linalg.norm(wanted)
+        found = modelzoo.embed([CAT, CAT], "resnet9_cifar10", runtime=runtime)
+        assert found.shape == expected.shape
+        assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
 
 
 def test_the_command_line_chooses_runtime_and_precision(capsys):
@@ -348,15 +441,15 @@ def test_the_command_line_chooses_runtime_and_precision(capsys):
 def test_removing_a_model_removes_what_was_compiled_of_it(cache, small_file):
     modelzoo.add(SMALL, small_file)
     predictor("pretrained")
-    assert len(compiled(cache)) == 1
+    assert len(kept(cache)) == 1
     assert main(["cache", "remove", SMALL]) == 0
-    assert compiled(cache) == []
+    assert kept(cache) == []
 
 
 def test_prune_removes_compiled_networks_that_nobody_uses(cache, small_file):
     predictor(small_file)
     predictor(small_file, include_top=False, pooling="avg")
-    kept, old = compiled(cache)
+    new, old = kept(cache)
     os.utime(old, (0, 0))
     assert main(["cache", "prune"]) == 0
-    assert compiled(cache) == [kept]
+    assert kept(cache) == [new]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import pretrained, registry, synthetic, weights
+from modelzoo import registry, store, weights
+from modelzoo.architectures import synthetic
 from modelzoo.errors import ConversionError, UnknownModel, WeightsMismatch, WeightsUnavailable
 from tests.conftest import ROOT
 
@@ -56,7 +57,7 @@ def test_chosen_features_stop_where_they_are_found():
     assert not any(layer.name.startswith("stage3") for layer in model.layers)
 
 
-def test_other_classes_give_a_fresh_head_on_the_same_backbone(resnet18_file):
+def test_other_classes_give_a_new_head_on_the_same_backbone(resnet18_file):
     model = modelzoo.load(SMALL, weights=resnet18_file, classes=7)
     assert model.output_shape == (None, 7)
     assert kernel(model, "logits").std() > 0
@@ -81,7 +82,7 @@ def test_any_channel_count_will_do_without_weights():
     assert modelzoo.load(SMALL, weights=None, input_shape=(64, 64, 5)).input_shape == (None, 64, 64, 5)
 
 
-def test_a_loaded_model_still_knows_its_initialisers(resnet18_file):
+def test_a_loaded_model_still_knows_its_initializers(resnet18_file):
     clone = keras.models.clone_model(modelzoo.load(SMALL, weights=resnet18_file))
     assert kernel(clone).std() > 0
 
@@ -152,7 +153,7 @@ def test_a_model_that_was_never_published_says_so():
 def test_an_added_file_is_found_afterwards(resnet18_file):
     place = modelzoo.add(SMALL, resnet18_file)
     assert modelzoo.weights_file(SMALL) == place
-    assert pretrained.whereabouts(registry.info(SMALL)) == "cached"
+    assert store.availability(registry.info(SMALL)) == "cached"
 
 
 def test_a_file_of_another_model_is_not_added(resnet18_file, cache):
@@ -167,7 +168,7 @@ def test_a_file_that_claims_to_be_the_model_but_is_not_whole_is_not_added(tmp_pa
     weights.write(
         tmp_path / "part.h5", [("stem_conv/kernel", np.zeros((7, 7, 3, 64)))], {"model": "resnet18_v1b.gluon"}
     )
-    with pytest.raises(WeightsMismatch, match="lacks"):
+    with pytest.raises(WeightsMismatch, match="missing: logits"):
         modelzoo.add(SMALL, tmp_path / "part.h5")
     assert not [file for file in cache.rglob("*") if file.is_file()]
 
@@ -218,11 +219,11 @@ def test_another_backend_gives_the_same_numbers(backend):
     """In a process of its own, because Keras chooses its backend at import."""
     pytest.importorskip(backend, reason=f"{backend} is not installed")
     code = (
-        "import modelzoo, numpy, keras; from modelzoo import synthetic; "
+        "import modelzoo, numpy, keras; from modelzoo.architectures import synthetic; "
         "m = modelzoo.load('resnet50_v1d', weights='synthetic', input_shape=(None, None, 3), "
         "classifier_activation=None); "
         "y = keras.ops.convert_to_numpy(m(synthetic.images(97, 131), training=False)); "
-        "g = numpy.load('modelzoo/goldens/resnet50_v1d.gluon.npz')['noise_97x131/logits']; "
+        "g = numpy.load('modelzoo/verification/goldens/resnet50_v1d.gluon.npz')['noise_97x131/logits']; "
         "print(numpy.linalg.norm(y - g) / numpy.linalg.norm(g))"
     )
     environment = os.environ | {"KERAS_BACKEND": backend}

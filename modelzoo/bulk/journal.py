@@ -1,7 +1,7 @@
-"""Rows that survive an interruption: kept in OUTPUT.unfinished until the last, then published whole.
+"""Rows that survive an interruption: kept in OUTPUT.unfinished until the last, then written whole.
 
-The journal is text: the job on the first line, then each row as JSON. A run that was killed is taken up again
-after the last whole row, by the same command.
+The journal is text: the request on the first line, then each row as JSON. The same command resumes a run that
+was killed after the last whole row.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from modelzoo.bulk import formats
-from modelzoo.bulk.job import Job
+from modelzoo.bulk.outputs import writer_for
+from modelzoo.bulk.rows import Request, Results, Row, encodable
 from modelzoo.errors import OutputError
-
-Row = dict[str, Any]
 
 
 class Journal:
-    """The rows of one job on their way into one output file; a context, because only one run may write it."""
+    """The rows of one request on their way into one output; a context, because only one run may write it."""
 
-    def __init__(self, output: str | os.PathLike, job: Job):
-        self.output, self.job = Path(output), job
-        self.publisher = formats.publisher(self.output, job)
+    def __init__(self, output: str | os.PathLike[str], request: Request):
+        from filelock import FileLock  # a tenth of a second: only where it is used
+
+        self.output, self.request = Path(output), request
+        self.write = writer_for(self.output, request)
         self.path = self.output.with_name(f"{self.output.name}.unfinished")
         self.lock = FileLock(f"{self.path}.lock")
-        self.pictures = self.failed = self.resumed = 0
+        self.images = self.failed = self.resumed = 0
 
     def __enter__(self) -> Journal:
+        from filelock import Timeout
+
         self.output.parent.mkdir(parents=True, exist_ok=True)
         try:
             self.lock.acquire(timeout=0)
@@ -54,53 +54,51 @@ class Journal:
             self.file.close()
         except OSError as cause:  # on a full disk what failed before fails again
             failed = error or cause
-        if not self.pictures:  # nothing to take up again
+        if not self.images:  # nothing to resume
             self.path.unlink(missing_ok=True)
         self._unlock()
         if isinstance(failed, OSError) and failed.errno == errno.ENOSPC:
-            left = f": it goes on from {self.path}" if self.pictures else ""
-            raise OutputError(
-                f"{self.output} cannot be written ({failed.strerror}). Make room and give the same command "
-                f"again{left}."
-            ) from failed
-        if failed is not error:
+            resumed = f" to resume from {self.path}" if self.images else ""
+            advice = f"Make room and rerun the same command{resumed}."
+            raise OutputError(f"{self.output} cannot be written ({failed.strerror}). {advice}") from failed
+        if failed is not None and failed is not error:
             raise failed
 
     def _unlock(self) -> None:
         self.lock.release()
         Path(self.lock.lock_file).unlink(missing_ok=True)
 
-    def _opened(self):
-        """The journal, read and written after its first line, which says what job was begun."""
+    def _opened(self) -> IO[bytes]:
+        """The journal, read and written after its first line, which says what was asked for."""
         file = self.path.open("r+b" if self.path.is_file() else "w+b")
         first = file.readline()
-        wanted = _line(asdict(self.job))
-        if first.endswith(b"\n") and first != wanted:
+        expected = _line(self.request.facts())
+        if first.endswith(b"\n") and first != expected:
             file.close()
             raise OutputError(
                 f"{self.path} was begun with other settings: {first.decode(errors='replace').strip()}. "
-                "Ask for the same to go on, or remove it to begin anew."
+                "Rerun the same command to resume, or remove it to start over."
             )
-        if first != wanted:  # new, or killed in its first moment
+        if first != expected:  # new, or killed in its first moment
             file.seek(0)
             file.truncate()
-            file.write(wanted)
+            file.write(expected)
         return file
 
     def remaining(self, names: Iterable[str]) -> Iterator[str]:
-        """The pictures that have no row yet. A row that was cut is dropped, and what comes after it."""
+        """The images that have no row yet. A truncated row is dropped, and what comes after it."""
         names = iter(names)
         end = self.file.tell()
         for row in _whole_rows(self.file):
             name = next(names, None)
-            if name is None or encodable(name) != row["picture"]:
+            if name is None or encodable(name) != row["image"]:
                 raise OutputError(
-                    f"{self.path} has {row['picture']} where there now is {name or 'no picture'}: "
-                    "the pictures have changed. Remove it to begin anew."
+                    f"{self.path} has {row['image']} where there now is {name or 'no image'}: "
+                    "the images have changed. Remove it to start over."
                 )
             self._count(row)
             end = self.file.tell()
-        self.resumed = self.pictures
+        self.resumed = self.images
         self.file.seek(end)
         self.file.truncate()
         return names
@@ -113,12 +111,12 @@ class Journal:
         self.file.flush()
 
     def _count(self, row: Row) -> None:
-        self.pictures += 1
+        self.images += 1
         self.failed += "error" in row
 
-    def publish(self) -> None:
+    def finish(self) -> None:
         """Writes the output, whole or not at all, and removes the journal."""
-        self.publisher(self)
+        self.write(self.output, Results(self.request, self.rows, self.images, self.failed))
         self.file.close()
         self.path.unlink()
 
@@ -129,28 +127,24 @@ class Journal:
             yield from _whole_rows(file)
 
 
-def encodable(name: str) -> str:
-    """A file's name as text that every format can hold: bytes that are no UTF-8 are spelt out."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
 def _line(row: Row) -> bytes:
     return json.dumps(row, ensure_ascii=False, default=_base64).encode() + b"\n"
 
 
-def _base64(features: np.ndarray) -> str:
-    return base64.b64encode(features.astype("<f4").tobytes()).decode()
+def _base64(embedding: np.ndarray) -> str:
+    return base64.b64encode(embedding.astype("<f4").tobytes()).decode()
 
 
-def _whole_rows(file) -> Iterator[Row]:
-    """Up to the first line that is none of ours: cut, or zeros after a loss of power."""
+def _whole_rows(file: IO[bytes]) -> Iterator[Row]:
+    """Up to the first line that is not a row: truncated, or zeros after a loss of power."""
     while line := file.readline():  # not `for`, which would make tell() impossible
         try:
-            row = json.loads(line) if line.endswith(b"\n") else None
+            found: Any = json.loads(line) if line.endswith(b"\n") else None
         except ValueError:
             return
-        if not isinstance(row, dict) or "picture" not in row:
+        if not isinstance(found, dict) or "image" not in found:
             return
-        if "features" in row:
-            row["features"] = np.frombuffer(base64.b64decode(row["features"]), "<f4")
+        row = cast(Row, found)
+        if "embedding" in row:
+            row["embedding"] = np.frombuffer(base64.b64decode(row["embedding"]), "<f4")
         yield row

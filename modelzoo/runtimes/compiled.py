@@ -14,92 +14,105 @@ import json
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from modelzoo import cache, pretrained
+import modelzoo
+from modelzoo import settings
 from modelzoo.errors import WeightsUnavailable
-from modelzoo.files import appearing, digests
+from modelzoo.files import atomic_write
 from modelzoo.registry import Entry
-from modelzoo.zoo import PRETRAINED, SYNTHETIC
+from modelzoo.store import Located
+from modelzoo.store import cache as weight_cache
+from modelzoo.zoo import NetworkOptions
 
 MARK = b"compiled by modelzoo"
 PLACE = struct.Struct("<Q")  # where the JSON begins
 DIGITS = 16
+BUILT_BY_KERAS = "keras_applications"  # the family whose graphs Keras' own functions build
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Which weights a network has: `content` differs where they may; `name` begins the file's name."""
+class Key:
+    """What a compiled network depends on: `name` begins its file's name, `facts` is JSON."""
 
     name: str
-    content: str
+    facts: str
+
+    @property
+    def file_name(self) -> str:
+        digest = hashlib.sha256(self.facts.encode()).hexdigest()
+        return f"{self.name}-{digest[:DIGITS]}.blob"
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A compiled network in memory that is mapped from its file, and the notes that were kept with it."""
+    """A compiled network in memory that is mapped from its file, and the warning that its weights carry."""
 
     memory: np.ndarray
-    notes: dict[str, Any]
+    warning: str | None
 
 
-def weights(entry: Entry, given: str | os.PathLike | None, *, top: bool) -> Weights | None:
-    """What load()'s `weights` are here and now; None for what is not to be remembered, or is not here yet."""
-    if given in (None, SYNTHETIC):
-        return None
-    if given != PRETRAINED:
-        return _of_file(entry, Path(given))
-    bundled = pretrained.bundled_path(entry)
-    if bundled.is_file():
-        return Weights(entry.key, digests(bundled, ("sha256",))["sha256"])
-    held = cache.find(entry.key) or (None if top else cache.find(entry.key, top=False))
-    if held is None:
-        return None
-    cache.use(held)
-    return Weights(held.path.stem, held.pointer.sha256)
+def key(weights: Located, options: NetworkOptions, runtime: dict[str, Any]) -> Key:
+    """The key of a network with these weights; `runtime` are the facts of what compiles it."""
+    graph = weights.entry.graph
+    facts = {
+        "model": weights.entry.key,
+        "graph": asdict(graph),
+        "weights": weights.content,
+        "options": asdict(options),
+        "modelzoo": modelzoo.__version__,
+        "architectures": _architectures(),
+        **runtime,
+    }
+    if graph.family == BUILT_BY_KERAS:
+        facts["keras"] = _keras_version()
+    return Key(weights.name, json.dumps(facts, sort_keys=True))
 
 
-def find(weights: Weights, facts: dict[str, Any]) -> Stored | None:
-    """The network of these facts from the first root that has a sound one."""
-    for root in cache.roots():
-        path = root / "compiled" / _file_name(weights, facts)
+def find(key: Key) -> Stored | None:
+    """The network of this key from the first root that has a sound one."""
+    for root in settings.cache_roots():
+        path = root / "compiled" / key.file_name
         with suppress(OSError, ValueError):
-            stored = _read(path, facts)
+            stored = _read(path, key)
             with suppress(OSError):
                 os.utime(path)  # when it was used, for `modelzoo cache prune`
             return stored
     return None
 
 
-def keep(weights: Weights, facts: dict[str, Any], exported: memoryview, notes: dict[str, Any]) -> None:
-    """Stores a network; raises OSError where that is not possible."""
-    tail = json.dumps({"facts": facts, "notes": notes}, sort_keys=True).encode()
-    target = cache.home() / "compiled" / _file_name(weights, facts)
-    with appearing(target) as temporary, temporary.open("wb") as file:
-        for part in (exported, tail, PLACE.pack(len(exported)), MARK):
-            file.write(part)
-        os.fsync(file.fileno())  # the weights in it are not looked through at every start
+def keep(key: Key, exported: memoryview, warning: str | None) -> None:
+    """Stores a network, where that can be written."""
+    tail = json.dumps({"facts": key.facts, "warning": warning}, sort_keys=True).encode()
+    with suppress(OSError):  # WeightsUnavailable, too: there is no cache
+        target = settings.cache_home() / "compiled" / key.file_name
+        with atomic_write(target) as temporary, temporary.open("wb") as file:
+            for part in (exported, tail, PLACE.pack(len(exported)), MARK):
+                file.write(part)
+            os.fsync(file.fileno())  # the weights in it are not looked through at every start
 
 
 @contextmanager
-def lock(entry: Entry) -> Iterator[None]:
+def lock(entry: Entry) -> Generator[None]:
     """One process at a time compiles a model, where there is a cache that can be written to."""
     try:
-        cache.home()
+        settings.cache_home()
     except WeightsUnavailable:
         yield
         return
-    with cache.lock(f"{entry.key}.compiled", "compiles"):
+    with weight_cache.lock(f"{entry.key}.compiled", "compiles"):
         yield
 
 
-def _read(path: Path, facts: dict[str, Any]) -> Stored:
+def _read(path: Path, key: Key) -> Stored:
     """Raises OSError or ValueError if there is no such file, or another than it is called."""
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # OpenVINO refuses read-only memory
@@ -107,21 +120,26 @@ def _read(path: Path, facts: dict[str, Any]) -> Stored:
     if end < 0 or mapped[-len(MARK) :] != MARK:
         raise ValueError(f"{path} is not whole")
     (begin,) = PLACE.unpack(mapped[end : end + PLACE.size])
-    tail = json.loads(mapped[begin:end])
-    if not isinstance(tail, dict) or tail.get("facts") != json.loads(json.dumps(facts)):
+    tail: Any = json.loads(mapped[begin:end])
+    if not isinstance(tail, dict) or tail.keys() != {"facts", "warning"} or tail["facts"] != key.facts:
         raise ValueError(f"{path} is of other facts")
-    return Stored(np.frombuffer(mapped, np.uint8, begin), tail["notes"])
+    warning: str | None = tail["warning"]
+    return Stored(np.frombuffer(mapped, np.uint8, begin), warning)
 
 
-def _file_name(weights: Weights, facts: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return f"{weights.name}-{digest[:DIGITS]}.blob"
+@cache
+def _architectures() -> str:
+    """A checksum of all that defines networks: a family may use another's blocks."""
+    folder = resources.files("modelzoo") / "architectures"
+    sources = sorted((file for file in folder.iterdir() if file.name.endswith(".py")), key=lambda f: f.name)
+    digest = hashlib.sha256()
+    for file in sources:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
 
 
-def _of_file(entry: Entry, path: Path) -> Weights | None:
-    """A user's own file is not read again each time: its place, size and times tell whether it changed."""
-    if not path.is_file():
-        return None
-    facts = path.stat()
-    times = (facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
-    return Weights(f"{entry.key}-file", f"{path.resolve()} {facts.st_size} {times}")
+@cache
+def _keras_version() -> str:
+    from importlib.metadata import version
+
+    return version("keras")

@@ -6,22 +6,23 @@ fast as a function traced by hand. Neither XLA nor folded batch norms measured f
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelzoo import zoo
-from modelzoo.registry import Entry
+from modelzoo.runtimes.deployment import Precision, Runtime
 
 if TYPE_CHECKING:
     import keras
 
 
 class KerasPredictor:
-    runtime, precision = "keras", "f32"
+    """A Keras model whose outputs are float32."""
+
+    runtime: Runtime = "keras"
+    precision: Precision = "f32"
 
     def __init__(self, model: keras.Model):
         self.model = model
@@ -33,7 +34,3 @@ class KerasPredictor:
 
     def predict_each(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         return map(self.predict, batches)
-
-
-def predictor(entry: Entry, weights: str | os.PathLike | None, arguments: dict[str, Any]) -> KerasPredictor:
-    return KerasPredictor(zoo.load(entry.key, weights=weights, dtype="float32", **arguments))

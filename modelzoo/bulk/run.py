@@ -1,0 +1,148 @@
+"""classify_files() and embed_files(): any number of image files -> one file of labels or embeddings."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from modelzoo.bulk.journal import Journal
+from modelzoo.bulk.rows import Request, Row, encodable, rows_of
+from modelzoo.images import image_files
+from modelzoo.runtimes import DEFAULT_MODEL, Deployment
+from modelzoo.tasks import EmbeddingsHead, LabelsHead
+from modelzoo.tasks.classification import TOP
+
+Sources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+Engine = Literal["local", "ray"]
+ENGINES: tuple[Engine, ...] = get_args(Engine)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where a run's work is done.
+
+    engine: "ray" shares the work between `workers` processes of a Ray cluster; see modelzoo.bulk.ray.
+    progress: whether a progress bar is shown.
+    """
+
+    engine: Engine = "local"
+    workers: int | None = None
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {self.engine!r}.")
+
+
+HERE = Execution()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What came of a run: the images, how many of them an earlier run had done, how many have an error."""
+
+    output: str
+    images: int
+    resumed: int
+    failed: int
+    seconds: float
+
+
+def classify_files(
+    images: Sources,
+    output: str | os.PathLike[str],
+    deployment: Deployment | str = DEFAULT_MODEL,
+    *,
+    top: int = TOP,
+    execution: Execution = HERE,
+) -> Summary:
+    """Writes the `top` labels of each image to a .jsonl, .csv or .parquet file, in the images' order.
+
+    images: a folder, a .txt file with a path on each line, a pattern, an image, or an iterable of these.
+    deployment: the model and how it runs, or just its name.
+    An image that cannot be read has an "error" in its row instead of labels. Memory stays the same however
+    many there are. Until the last row is there the rows are in OUTPUT.unfinished; rerun the same call to
+    resume after an interruption. Then the output appears whole, in place of an older one.
+
+    Raises UnknownModel, WeightsUnavailable, ImageError for sources that are not there, and OutputError.
+    """
+    return _run(Request(_deployment(deployment), LabelsHead(top)), images, output, execution)
+
+
+def embed_files(
+    images: Sources,
+    output: str | os.PathLike[str],
+    deployment: Deployment | str = DEFAULT_MODEL,
+    *,
+    execution: Execution = HERE,
+) -> Summary:
+    """Writes each image's embedding, what the network pools before its head, to an .npy or .parquet file.
+
+    An .npy holds an array (images that could be read, width), float32, which np.load(..., mmap_mode="r")
+    opens at any size; the .jsonl beside it names the image of each row, and those that have none.
+    The rest as in classify_files.
+    """
+    return _run(Request(_deployment(deployment), EmbeddingsHead()), images, output, execution)
+
+
+def _deployment(given: Deployment | str) -> Deployment:
+    return Deployment(given) if isinstance(given, str) else given
+
+
+def _run(request: Request, images: Sources, output: str | os.PathLike[str], execution: Execution) -> Summary:
+    start = time.perf_counter()
+    paths = [images] if isinstance(images, str | os.PathLike) else images
+    sources, target = [os.fspath(path) for path in paths], os.fspath(output)
+    with _session(execution):
+        counts = _counts(request, sources, target, execution)
+    return Summary(target, *counts, time.perf_counter() - start)
+
+
+def _session(execution: Execution) -> AbstractContextManager[None]:
+    if execution.engine == "local":
+        return nullcontext()
+    from modelzoo.bulk import ray
+
+    return ray.session()
+
+
+def _counts(request: Request, sources: list[str], output: str, execution: Execution) -> tuple[int, int, int]:
+    """Writes the output; returns how many images there are, how many were resumed, how many failed."""
+    if execution.engine == "ray":
+        from modelzoo.bulk import ray
+
+        if ray.reads(sources) or ray.writes(output):
+            return ray.to_folder(request, sources, output, execution.workers)
+    with Journal(output, request) as journal:
+        names = journal.remaining(image_files(*sources))
+        batches = _rows(request, names, execution)
+        for rows in _shown(batches, journal, sources) if execution.progress else batches:
+            journal.append(rows)
+        journal.finish()
+    return journal.images, journal.resumed, journal.failed
+
+
+def _rows(request: Request, names: Iterator[str], execution: Execution) -> Iterator[list[Row]]:
+    if execution.engine == "ray":
+        from modelzoo.bulk import ray
+
+        yield from ray.rows(request, names, execution.workers)
+        return
+    yield from rows_of(request.pipeline(), ((encodable(name), name) for name in names))
+
+
+def _shown(batches: Iterator[list[Row]], journal: Journal, sources: list[str]) -> Iterator[list[Row]]:
+    """The same, with a bar that says how many images there are and how many come in a second."""
+    from tqdm.auto import tqdm
+
+    total = sum(1 for _ in image_files(*sources))
+    bar: Any
+    with tqdm(total=total, initial=journal.resumed, unit=" images") as bar:
+        for rows in batches:
+            yield rows
+            bar.update(len(rows))
+            bar.set_postfix(bad=journal.failed, refresh=False)

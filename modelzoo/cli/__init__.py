@@ -1,0 +1,5 @@
+"""The command line: it parses, calls the public functions and prints."""
+
+from modelzoo.cli.main import main
+
+__all__ = ["main"]

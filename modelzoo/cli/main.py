@@ -1,0 +1,49 @@
+"""main(): runs one command.
+
+Exit codes: 0 done, 1 failed (one sentence on stderr says why), 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from modelzoo import __version__
+from modelzoo.cli import cache, completion, models, startup, tasks, verification, weights
+from modelzoo.cli.printing import fail
+from modelzoo.errors import ModelZooError
+
+INTERRUPTED = 130  # the shell's exit code for Ctrl-C
+GROUPS = (models, tasks, verification, weights, cache, completion)  # of commands, in the order of the help
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    with startup.program():
+        options = parser().parse_args(arguments)
+        try:
+            code = options.run(options)
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:  # the reader, `head` say, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except (ModelZooError, ValueError, OSError) as error:
+            return fail(str(error))
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets `run`, the function that takes the parsed options."""
+    found = argparse.ArgumentParser(
+        prog="modelzoo",
+        description="Pretrained image networks as Keras models: list, load, classify, convert.",
+    )
+    found.add_argument("--version", action="version", version=f"modelzoo {__version__}")
+    commands = found.add_subparsers(required=True, metavar="COMMAND")
+    for group in GROUPS:
+        group.add_commands(commands)
+    return found

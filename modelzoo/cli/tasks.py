@@ -1,0 +1,198 @@
+"""classify, embed and detect: what models answer."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from modelzoo.cli.arguments import (
+    IMAGES,
+    add_command,
+    add_deployment,
+    add_file,
+    deployment,
+    fraction,
+    positive,
+)
+from modelzoo.cli.printing import bar, plural, print_json, print_table
+from modelzoo.runtimes import DEFAULT_MODEL
+
+STDIN = "-"
+BUNDLED = "the one that comes with the package"
+DETECTOR = "yolo2"
+
+
+def add_commands(commands: Any) -> None:
+    command = add_command(commands, "classify", _classify, "the most likely labels of images")
+    add_file(command, "images", nargs="+", help=IMAGES)
+    add_deployment(command, BUNDLED)
+    command.add_argument("--top", type=positive, default=5, metavar="N", help="labels for each image")
+    _add_bulk_options(command, "labels into a .jsonl, .csv or .parquet file", required=False)
+
+    command = add_command(commands, "embed", _embed, "image embeddings: vectors to search or train on")
+    add_file(command, "images", nargs="+", help="files, folders, .txt lists or patterns")
+    add_deployment(command, BUNDLED)
+    crops_help = "10: the mean of corners, center and mirror images"
+    command.add_argument("--crops", type=int, choices=(1, 10), default=1, help=crops_help)
+    _add_bulk_options(command, "embeddings into an .npy or .parquet file", required=True)
+
+    command = add_command(commands, "detect", _detect, "the objects in images, also drawn on a copy of each")
+    add_file(command, "images", nargs="+", help=IMAGES)
+    add_deployment(command, DETECTOR)
+    add_file(command, "-o", "--output", type=Path, help="the copy; default: IMAGE.boxes.jpg here")
+    command.add_argument("--threshold", type=fraction, default=0.5, metavar="SCORE", help="default: 0.5")
+    command.add_argument("--size", type=positive, metavar="N", help="of the square that the network sees")
+
+
+def _add_bulk_options(command: argparse.ArgumentParser, what: str, *, required: bool) -> None:
+    help_ = f"{what}; rerun the same command to resume after an interruption"
+    add_file(command, "-o", "--output", required=required, metavar="FILE", help=help_)
+    fast = "decode JPEGs at reduced resolution: faster, slightly different pixels"
+    command.add_argument("--fast-decode", action="store_true", help=fast)
+    command.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on a cluster")
+    command.add_argument("--workers", type=positive, metavar="N", help="of ray; default: one a machine")
+
+
+def _classify(options: argparse.Namespace) -> int:
+    from modelzoo.tasks import LabelsHead, Pipeline
+
+    deployed = deployment(options, DEFAULT_MODEL)
+    if options.output is not None:
+        from modelzoo.bulk import classify_files
+
+        run = classify_files(
+            options.images, options.output, deployed, top=options.top, execution=_execution(options)
+        )
+        return _print_summary(options, run)
+    if options.fast_decode or options.engine != "local" or options.workers:
+        raise ValueError("--fast-decode, --engine and --workers need -o FILE.")
+    start = time.perf_counter()
+    paths = list(_paths(options.images))
+    pipeline = Pipeline(deployed, LabelsHead(options.top))
+    loaded = time.perf_counter()
+    if not options.json:
+        entry = pipeline.entry
+        print(f"{entry.key} ({entry.labels}, {len(paths)} {plural('image', paths)})")
+    answers = pipeline.each(_progress(map(_content, paths), len(paths)))
+    for path, predictions in zip(paths, answers, strict=True):
+        if options.json:
+            found = [dataclasses.asdict(prediction) for prediction in predictions]
+            print_json({"image": str(path), "model": deployed.model, "predictions": found}, indent=None)
+        else:
+            _print_predictions(path, predictions)
+    done = time.perf_counter()
+    if not options.json:
+        each = 1e3 * (done - loaded) / len(paths)
+        print(f"\nloaded in {1e3 * (loaded - start):.0f} ms, {each:.1f} ms an image")
+    return 0
+
+
+def _embed(options: argparse.Namespace) -> int:
+    from modelzoo.bulk import embed_files
+
+    deployed = deployment(options, DEFAULT_MODEL)
+    return _print_summary(
+        options, embed_files(options.images, options.output, deployed, execution=_execution(options))
+    )
+
+
+def _execution(options: argparse.Namespace) -> Any:
+    from modelzoo.bulk import Execution
+
+    return Execution(options.engine, options.workers, progress=sys.stderr.isatty())
+
+
+def _print_summary(options: argparse.Namespace, summary: Any) -> int:
+    """Bad images are counted, not fatal: the exit code is 0."""
+    if options.json:
+        print_json(dataclasses.asdict(summary), indent=None)
+        return 0
+    new = summary.images - summary.resumed
+    print(f"{summary.output}: {summary.images} images, {summary.failed} of them could not be read")
+    print(f"{new} in {summary.seconds:.1f} s ({new / summary.seconds:.1f} images/s)")
+    return 0
+
+
+def _detect(options: argparse.Namespace) -> int:
+    from modelzoo.tasks import BoxesHead, Pipeline, draw_boxes
+
+    paths = list(_paths(options.images))
+    copies = _copies(paths, options)
+    pipeline = Pipeline(
+        deployment(options, DETECTOR), BoxesHead(threshold=options.threshold, size=options.size)
+    )
+    for path, copy in zip(paths, copies, strict=True):
+        image = _content(path)
+        (found,) = pipeline(image)
+        if copy is not None:
+            draw_boxes(image, found).save(copy)
+        if options.json:
+            print_json(
+                {
+                    "image": str(path),
+                    "model": pipeline.entry.key,
+                    "detections": [dataclasses.asdict(detection) for detection in found],
+                    "copy": None if copy is None else str(copy),
+                },
+                indent=None,
+            )
+        else:
+            _print_detections(path, found, options.threshold)
+            print(f"drawn: {copy}")
+    return 0
+
+
+def _copies(paths: Sequence[str], options: argparse.Namespace) -> list[Path | None]:
+    """Where the copy of each image goes; programs that read JSON get one if they name it."""
+    if options.output is None:
+        stems = ["stdin" if path == STDIN else Path(path).stem for path in paths]
+        return [None if options.json else Path(f"{stem}.boxes.jpg") for stem in stems]
+    if len(paths) > 1:
+        raise ValueError(f"--output names one file, and there are {len(paths)} images.")
+    if options.output.exists() and options.output.samefile(paths[0]):
+        raise ValueError(f"{options.output} is the image itself; give the copy another name.")
+    return [options.output]
+
+
+def _paths(names: Sequence[str]) -> Iterator[str]:
+    """The files that are named, and - as it is."""
+    from modelzoo.images import image_files
+
+    for name in names:
+        if name == STDIN:
+            yield name
+        else:
+            yield from image_files(name)
+
+
+def _content(path: str) -> str | bytes:
+    return sys.stdin.buffer.read() if path == STDIN else path
+
+
+def _progress(images: Iterator[Any], total: int) -> Iterator[Any]:
+    if total < 2 or not sys.stderr.isatty() or sys.stdout.isatty():
+        return images  # the results themselves show progress
+    from tqdm import tqdm
+
+    return iter(tqdm(images, total=total, unit="image"))
+
+
+def _print_predictions(path: str, predictions: Sequence[Any]) -> None:
+    print(f"\n{path}")
+    width = max(len(prediction.name) for prediction in predictions)
+    for prediction in predictions:
+        line = f"  {prediction.name:<{width}}  {prediction.probability:7.2%}  {bar(prediction.probability)}"
+        print(line.rstrip())
+
+
+def _print_detections(path: str, detections: Sequence[Any], threshold: float) -> None:
+    print(f"\n{path}")
+    if not detections:
+        print(f"nothing scores above {threshold:g}")
+    rows = [(d.name, f"{d.score:.1%}", *(f"{side:.0f}" for side in d.box)) for d in detections]
+    print_table(("object", "score", "x0", "y0", "x1", "y1"), rows, right={1, 2, 3, 4, 5})

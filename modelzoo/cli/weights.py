@@ -1,0 +1,108 @@
+"""download, add, bundle, unbundle and convert: weight files in and out of the cache."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any, cast
+
+from modelzoo import registry, store
+from modelzoo.cli.arguments import add_command, add_file, add_model
+from modelzoo.cli.printing import fail, print_card, print_json
+from modelzoo.errors import ModelZooError
+
+DOWNLOADS = 4  # at a time
+INTERRUPTED = 130
+
+
+def add_commands(commands: Any) -> None:
+    command = add_command(
+        commands, "download", _download, "downloads (and converts) a model's weights into the cache"
+    )
+    add_model(command, "names", nargs="+")
+
+    command = add_command(
+        commands, "add", _add, "installs a weight file that you have, modelzoo's or the upstream's"
+    )
+    add_model(command, "name", nargs="?", help="default: the model that the file is recognized as")
+    add_file(command, "file", type=Path)
+
+    command = add_command(commands, "bundle", _bundle, "packs models' weights for a place without a network")
+    add_model(command, "names", nargs="+")
+    add_file(command, "-o", "--output", type=Path, required=True, help="a .tar file")
+
+    command = add_command(commands, "unbundle", _unbundle, "installs the models that a bundle holds")
+    add_file(command, "file", type=Path)
+
+    command = add_command(
+        commands,
+        "convert",
+        _convert,
+        "converts an upstream file to a modelzoo weight file; prints its provenance",
+    )
+    add_model(command, "name")
+    add_file(command, "file", type=Path, help="a file, archive, folder or checkpoint prefix")
+    add_file(command, "-o", "--output", type=Path, required=True)
+
+
+def _download(options: argparse.Namespace) -> int:
+    from concurrent.futures import ThreadPoolExecutor
+
+    failed = 0
+    with ThreadPoolExecutor(DOWNLOADS) as pool:
+        waiting = [(name, pool.submit(store.weights_file, name)) for name in options.names]
+        try:
+            for name, result in waiting:
+                try:
+                    _print_place(options, name, result.result())
+                except ModelZooError as error:
+                    failed = fail(str(error))
+        except KeyboardInterrupt:  # threads cannot be interrupted; what has come is resumed the next time
+            os._exit(INTERRUPTED)
+    return failed
+
+
+def _add(options: argparse.Namespace) -> int:
+    name = options.name or store.recognize(options.file)
+    if options.name is None and not options.json:
+        print(f"{options.file} has the weights of {name}")
+    _print_place(options, name, store.add(name, options.file))
+    return 0
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    store.bundle(options.names, options.output)
+    print_json(str(options.output)) if options.json else print(options.output)
+    return 0
+
+
+def _unbundle(options: argparse.Namespace) -> int:
+    for key in store.unbundle(options.file):
+        _print_place(options, key, store.weights_file(key))
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    entry = registry.info(options.name)
+    provenance = store.convert(entry, options.file, options.output)
+    if options.json:
+        print_json(provenance)
+    else:
+        print_card(str(options.output), ((name, _shown(value)) for name, value in provenance.items()))
+    return 0
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(inner)}" for name, inner in cast("dict[str, Any]", value).items())
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_shown, cast("list[Any]", value))) or "none"
+    return "unknown" if value is None else str(value)
+
+
+def _print_place(options: argparse.Namespace, name: str, path: Path) -> None:
+    if options.json:
+        print_json({"model": registry.info(name).key, "path": str(path)}, indent=None)
+    else:
+        print(path)

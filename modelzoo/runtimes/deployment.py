@@ -1,0 +1,95 @@
+"""Deployment: which model answers, with which weights, and how: one value that all who run networks share."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from modelzoo import registry, settings
+from modelzoo.registry import Entry
+from modelzoo.runtimes.openvino_import import import_openvino
+from modelzoo.store import PRETRAINED
+
+Runtime = Literal["auto", "openvino", "keras"]
+Precision = Literal["f32", "bf16", "f16"]  # what OpenVINO computes in
+Crops = Literal[1, 10]
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+CROPS: tuple[Crops, ...] = get_args(Crops)
+DEFAULT_MODEL = "resnet9_cifar10"  # it comes with the package, so it always answers
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A model and how it runs: frozen, hashable, JSON. Equal deployments give equal answers.
+
+    model: a name of the registry; kept as its key.
+    weights: as in modelzoo.load; a path is kept as a string.
+    runtime: "openvino", on the CPU; "keras", on any of Keras' backends and devices; or "auto", the fastest
+        available: OpenVINO, unless it cannot be imported or KERAS_BACKEND chooses another backend than
+        TensorFlow (for a GPU, say). Kept as what it means here: all machines of a cluster run the same.
+    precision: what OpenVINO computes in: "f32", or on request "bf16" or "f16" if the CPU can.
+    crops: 10 takes the mean over the corners, the center and their mirror images.
+    fast_decode: decodes JPEGs at reduced resolution: faster, slightly different pixels.
+
+    Raises UnknownModel, and ValueError for another runtime, precision or number of crops.
+    """
+
+    model: str = DEFAULT_MODEL
+    weights: str | os.PathLike[str] | None = PRETRAINED
+    runtime: Runtime = "auto"
+    precision: Precision = "f32"
+    crops: Crops = 1
+    fast_decode: bool = False
+
+    def __post_init__(self) -> None:
+        _check("runtime", self.runtime, RUNTIMES)
+        _check("precision", self.precision, PRECISIONS)
+        _check("crops", self.crops, CROPS)
+        object.__setattr__(self, "model", registry.info(self.model).key)
+        if self.weights is not None:
+            object.__setattr__(self, "weights", os.fspath(self.weights))
+        object.__setattr__(self, "runtime", _chosen(self.runtime))
+        if self.runtime == "keras" and self.precision != "f32":
+            raise ValueError(
+                f"precision {self.precision!r} is OpenVINO's; runtime 'keras' computes in f32, "
+                "and modelzoo.load(dtype=...) in others."
+            )
+
+    @property
+    def entry(self) -> Entry:
+        """The registry's entry of the model."""
+        return registry.info(self.model)
+
+    def to_json(self) -> str:
+        """The fields as one line of JSON."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Deployment:
+        """The deployment that to_json() wrote; raises ValueError or TypeError for other text."""
+        return cls(**json.loads(text))
+
+
+def _check(field: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {value!r}.")
+
+
+def _chosen(runtime: Runtime) -> Runtime:
+    """Which runtime "auto" means here; raises ValueError if OpenVINO is asked for and cannot be imported."""
+    if runtime == "keras" or (runtime == "auto" and settings.keras_backend() != "tensorflow"):
+        return "keras"
+    try:
+        import_openvino()
+    except ImportError as error:
+        if runtime == "auto":
+            return "keras"
+        raise ValueError(
+            f"runtime 'openvino' needs the package openvino, which cannot be imported ({error}): "
+            "pip install openvino, or use runtime 'keras'."
+        ) from error
+    return "openvino"

@@ -1,0 +1,86 @@
+"""predictor(): a deployment -> a network that is ready to answer.
+
+There is one way down: the weights are located; a network compiled of them before is taken from the cache; or
+else Keras builds one, which is compiled and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from modelzoo import zoo
+from modelzoo.registry import Entry
+from modelzoo.runtimes.deployment import Deployment, Precision, Runtime
+from modelzoo.store import Located
+from modelzoo.zoo import NetworkOptions, Weights
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modelzoo.runtimes import compiled
+    from modelzoo.runtimes.openvino import OpenVINOPredictor
+
+
+class Predictor(Protocol):
+    """A network that is ready; which runtime it is on, and what that computes in."""
+
+    runtime: Runtime
+    precision: Precision
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """The network's float32 output for a batch (batch, height, width, channels) of any size."""
+        ...
+
+    def predict_each(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The output for each batch, in order; the next one is fetched while the network computes."""
+        ...
+
+
+def predictor(deployment: Deployment, options: NetworkOptions) -> Predictor:
+    """The network that modelzoo.load gives of the same model, weights and options; threads may share it.
+
+    Keras computes in f32, whatever its global dtype policy is; OpenVINO in the deployment's precision.
+    Raises as modelzoo.load does, and ValueError for a precision that this CPU does not compute in.
+    """
+    entry, options = deployment.entry, replace(options, dtype="float32")
+    if deployment.runtime == "keras":
+        weights = zoo.find_weights(entry, options, deployment.weights)
+        from modelzoo.runtimes.keras import KerasPredictor
+
+        return KerasPredictor(zoo.load_entry(entry, options, weights))
+    from modelzoo.runtimes import openvino
+
+    openvino.check_precision(deployment.precision)
+    weights = zoo.find_weights(entry, options, deployment.weights)
+    return _compiled(entry, deployment.precision, options, weights)
+
+
+def _compiled(
+    entry: Entry, precision: Precision, options: NetworkOptions, weights: Weights
+) -> OpenVINOPredictor:
+    """The network as an earlier call compiled and kept it, or else compiled now."""
+    from modelzoo.runtimes import compiled, openvino
+
+    if not isinstance(weights, Located):  # random and synthetic weights are not kept
+        return openvino.compile_model(zoo.load_entry(entry, options, weights), precision)
+    key = compiled.key(weights, options, openvino.facts(precision))
+    if found := _kept(entry, key, precision):
+        return found
+    with compiled.lock(entry):  # another process may be quicker
+        if found := _kept(entry, key, precision):
+            return found
+        network = openvino.compile_model(zoo.load_entry(entry, options, weights), precision)
+        compiled.keep(key, network.export(), weights.warning())
+        return network
+
+
+def _kept(entry: Entry, key: compiled.Key, precision: Precision) -> OpenVINOPredictor | None:
+    from modelzoo.runtimes import compiled, openvino
+
+    stored = compiled.find(key)
+    network = None if stored is None else openvino.import_network(stored, precision)
+    if stored is not None and network is not None:
+        zoo.warn(entry, stored.warning)
+    return network

@@ -1,0 +1,128 @@
+"""classify(): images -> the most likely labels, each with its probability."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from modelzoo import labels as label_sets
+from modelzoo import registry
+from modelzoo.errors import LabelsError
+from modelzoo.images import ImageInput, name_images
+from modelzoo.registry import Entry, Preprocessing
+from modelzoo.runtimes import DEFAULT_MODEL, Deployment, Precision, Runtime
+from modelzoo.store import PRETRAINED
+from modelzoo.tasks.pipeline import BATCH_SIZE, Pipeline
+from modelzoo.zoo import NetworkOptions
+
+TOP = 5  # labels of an image
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A label that an image may have: its id (mostly WordNet's), its name, and a probability of 0 to 1."""
+
+    id: str
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class LabelsHead:
+    """Of each image the `top` most likely labels, best first."""
+
+    top: int = TOP
+    batch_size: int = BATCH_SIZE
+
+    def __post_init__(self) -> None:
+        _check_top(self.top)
+
+    def options(self, deployment: Deployment) -> NetworkOptions:
+        entry = deployment.entry
+        if entry.task != "classification":
+            raise ValueError(f"{entry.key} is a {entry.task} model; use Detector.")
+        return NetworkOptions()
+
+    def preprocessing(self, entry: Entry) -> Preprocessing:
+        return entry.preprocessing
+
+    def decode(self, output: np.ndarray, size: tuple[int, int], entry: Entry) -> list[Prediction]:
+        (predictions,) = decode_predictions(output[None], entry.labels, self.top)
+        return predictions
+
+
+class Classifier:
+    """A model loaded once and used often, by several threads if need be.
+
+    The arguments are those of modelzoo.Deployment, which explains them; `weights` is as in modelzoo.load.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        weights: str | os.PathLike[str] | None = PRETRAINED,
+        runtime: Runtime = "auto",
+        precision: Precision = "f32",
+    ):
+        self.pipeline = Pipeline(Deployment(model, weights, runtime, precision), LabelsHead())
+        self.entry = self.pipeline.entry
+
+    def __call__(self, images: ImageInput | Sequence[ImageInput], top: int = TOP) -> list[list[Prediction]]:
+        """For each image the `top` most likely labels, best first. Images as in modelzoo.preprocess."""
+        return self.pipeline.with_head(LabelsHead(top))(images)
+
+    def each(self, images: Iterable[ImageInput], top: int = TOP) -> Iterator[list[Prediction]]:
+        """The same for any number of images, read when they are needed, in constant memory."""
+        return self.pipeline.with_head(LabelsHead(top)).each(images)
+
+    def probabilities(self, images: ImageInput | Sequence[ImageInput]) -> np.ndarray:
+        """The network's output, float32 (batch, classes)."""
+        batch = [self.pipeline.prepare(image, name) for image, name in name_images(images)]
+        return self.pipeline.outputs(batch)
+
+
+def classify(
+    images: ImageInput | Sequence[ImageInput],
+    model: str = DEFAULT_MODEL,
+    top: int = TOP,
+    *,
+    runtime: Runtime = "auto",
+    precision: Precision = "f32",
+) -> list[list[Prediction]]:
+    """For each image the `top` most likely labels, best first, by a pretrained model.
+
+    Images are paths, bytes, file objects, PIL images or uint8 arrays (height, width, 3) in RGB, or a
+    list of them. Loads the model anew each time: for many calls, keep a Classifier. `runtime` and
+    `precision` are as in modelzoo.Deployment. Raises UnknownModel, WeightsUnavailable and ImageError.
+    """
+    return Classifier(model, runtime=runtime, precision=precision)(images, top)
+
+
+def decode_predictions(probabilities: Any, labels_or_model: str, top: int = TOP) -> list[list[Prediction]]:
+    """The `top` best labels of each row of an array (batch, classes), best first; ties in class order.
+
+    `labels_or_model` is a label set ("imagenet") or a model, whose label set is taken. Raises
+    LabelsError if the array's width is not the number of labels.
+    """
+    array = np.asarray(probabilities)
+    is_set = labels_or_model in label_sets.NAMES
+    name = labels_or_model if is_set else registry.info(labels_or_model).labels
+    table = label_sets.read(name)
+    if array.ndim != 2 or array.shape[1] != len(table):
+        raise LabelsError(f"Labels {name!r}: expected an array (batch, {len(table)}), got {array.shape}.")
+    _check_top(top)
+    best: list[list[int]] = np.argsort(-array, axis=1, kind="stable")[:, :top].tolist()
+    return [
+        [Prediction(table[i].id, table[i].name, float(row[i])) for i in order]
+        for row, order in zip(array, best, strict=True)
+    ]
+
+
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise LabelsError(f"top must be at least 1, not {top!r}.")
