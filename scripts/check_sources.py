@@ -1,8 +1,8 @@
-"""Asks every address of the registry whether its file is there, and writes a table of what lives.
+"""Asks every address of the registry whether its file is there, and writes a table of what is available.
 
-    python scripts/check_sources.py [PATTERN] [--json] [-o FILE]
+    python -m scripts.check_sources [PATTERN] [--json] [-o FILE]
 
-Only headers travel, or the first byte where a host answers nothing to HEAD. Exit code 1: a model has
+Only headers are sent, or the first byte where a host does not answer HEAD. Exit code 1: a model has
 addresses, and none of them answers with a file of the right size.
 """
 
@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments.output.write_text(text + "\n", "utf-8")
     else:
         print(text)
-    lost = sorted({row["model"] for row in rows} - {row["model"] for row in rows if row["lives"]})
+    lost = sorted({row["model"] for row in rows} - {row["model"] for row in rows if row["available"]})
     if lost:
-        print(f"No address lives of: {', '.join(lost)}", file=sys.stderr)
+        print(f"No address is available for: {', '.join(lost)}", file=sys.stderr)
     return 1 if lost else 0
 
 
@@ -56,8 +56,8 @@ def addresses(entry: Entry) -> list[tuple[str, int | None]]:
     return hosted + [(url, source.bytes) for source in entry.sources for url in source.urls]
 
 
-def probe(model: str, url: str, wanted: int | None) -> dict[str, Any]:
-    row = {"model": model, "url": url, "lives": False, "bytes": None, "etag": None, "linked_etag": None}
+def probe(model: str, url: str, expected: int | None) -> dict[str, Any]:
+    row = {"model": model, "url": url, "available": False, "bytes": None, "etag": None, "linked_etag": None}
     try:
         answer = requests.head(url, allow_redirects=True, timeout=TIMEOUTS)
         if answer.status_code not in FOUND:
@@ -75,9 +75,9 @@ def probe(model: str, url: str, wanted: int | None) -> dict[str, Any]:
         return row
     if answer.headers.get("Content-Type", "").startswith("text/html"):
         return row | {"answer": f"{row['answer']}, a web page"}
-    if wanted is not None and row["bytes"] not in (None, wanted):
-        return row | {"answer": f"{row['answer']}, wanted {wanted} bytes"}
-    return row | {"lives": True}
+    if expected is not None and row["bytes"] not in (None, expected):
+        return row | {"answer": f"{row['answer']}, expected {expected} bytes"}
+    return row | {"available": True}
 
 
 def size(answer: requests.Response) -> int | None:
@@ -87,10 +87,10 @@ def size(answer: requests.Response) -> int | None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    columns = ("model", "lives", "answer", "bytes", "etag", "linked_etag", "url")
+    columns = ("model", "available", "answer", "bytes", "etag", "linked_etag", "url")
     lines = [" | ".join(columns), " | ".join("---" for _ in columns)]
     for row in rows:
-        cells = row | {"lives": "yes" if row["lives"] else "NO"}
+        cells = row | {"available": "yes" if row["available"] else "NO"}
         lines.append(" | ".join("" if cells[name] is None else str(cells[name]) for name in columns))
     return "\n".join(f"| {line} |" for line in lines)
 

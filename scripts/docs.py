@@ -1,13 +1,15 @@
 """Writes what the documentation says of the models: README's table, docs/models.md and docs/accuracy.svg.
 
-    python scripts/docs.py            # needs matplotlib: pip install -e '.[docs]'
+    python -m scripts.docs            # the plot needs matplotlib: pip install -e '.[docs]'
 
 All of it comes from the registry; tests check that it was run.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -19,7 +21,7 @@ README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "models.md"
 PLOT = ROOT / "docs" / "accuracy.svg"
 START, END = "<!-- models: scripts/docs.py writes this -->", "<!-- end of models -->"
-PUBLISHERS = {
+AUTHORS = {
     "darknet": "Darknet",
     "gluon": "GluonCV",
     "keras": "keras.applications",
@@ -27,9 +29,10 @@ PUBLISHERS = {
     "slim": "TF-slim",
     "tencent": "Tencent ML-Images",
 }
-COLOURS = {"gluon": "#2a78b8", "keras": "#d1495b", "slim": "#3b8f5a", "tencent": "#8a5fb5"}
+COLORS = {"gluon": "#2a78b8", "keras": "#d1495b", "slim": "#3b8f5a", "tencent": "#8a5fb5"}
+OTHER_COLOR = "#777777"
 SERIES = re.compile(r"[a-z]+(_resnet)?(_v\d)?")  # of a name: what it has before depth, width and size
-APART = 0.9  # percent of accuracy between two points of the plot that are labelled
+APART = 0.9  # percent of accuracy between two points of the plot that are labeled
 TICKS = (40, 50, 60, 65, 70, 75, 80, 82, 84, 86, 88)
 IMAGENET = ("imagenet", "imagenet_background")
 
@@ -37,7 +40,10 @@ IMAGENET = ("imagenet", "imagenet_background")
 def main() -> None:
     README.write_text(updated(README.read_text("utf-8")), "utf-8")
     PAGE.write_text(page(), "utf-8")
-    plot(PLOT)
+    if importlib.util.find_spec("matplotlib") is None:
+        print(f"{PLOT} was not drawn: it needs matplotlib, pip install -e '.[docs]'", file=sys.stderr)
+    else:
+        plot(PLOT)
 
 
 def entries() -> list[Entry]:
@@ -52,21 +58,26 @@ def updated(readme: str) -> str:
 
 
 def summary() -> str:
-    """A row for each publisher."""
+    """A row for each author."""
     found = entries()
     rows = [
         f"{len(found)} models:\n",
-        "| publisher | tag | models | parameters | published top-1 | networks |",
+        "| author | tag | models | parameters | published top-1 | networks |",
         "|---|---|--:|--:|--:|---|",
     ]
-    for tag, publisher in sorted(PUBLISHERS.items(), key=lambda pair: pair[1].lower()):
+    for tag in sorted({entry.tag for entry in found}, key=lambda tag: author(tag).lower()):
         members = [entry for entry in found if entry.tag == tag]
         series = Counter(SERIES.match(entry.name)[0] for entry in members)
         rows.append(
-            f"| {publisher} | `{tag}` | {len(members)} | {millions(members)} | {accuracies(members)} | "
+            f"| {author(tag)} | `{tag}` | {len(members)} | {millions(members)} | {accuracies(members)} | "
             f"{', '.join(f'{name} ({count})' for name, count in sorted(series.items()))} |"
         )
     return "\n".join(rows)
+
+
+def author(tag: str) -> str:
+    """Who trained the models of a tag; a tag without a name of its own goes by itself."""
+    return AUTHORS.get(tag, tag)
 
 
 def millions(members: list[Entry]) -> str:
@@ -84,7 +95,7 @@ def accuracies(members: list[Entry]) -> str:
 def page() -> str:
     """docs/models.md: the plot and every model."""
     rows = [
-        "| model | parameters | input | labels | top-1 | top-5 | weights' licence | published weights |",
+        "| model | parameters | input | labels | top-1 | top-5 | weights' license | published weights |",
         "|---|--:|--:|---|--:|--:|---|---|",
         *map(row, entries()),
     ]
@@ -93,10 +104,10 @@ def page() -> str:
             "# Models",
             "",
             "Written by `scripts/docs.py` from the registry. `modelzoo info NAME` shows where each figure,",
-            "file and licence is known from; `modelzoo list --sort top1 --max-parameters 10M` searches.",
+            "file and license comes from; `modelzoo list --sort top1 --max-parameters 10M` searches.",
             "",
-            "Accuracy is what the publisher states, on ImageNet's validation pictures and at the model's own",
-            "input size (of `resnet9_cifar10` our own measurement on CIFAR-10's test pictures).",
+            "Accuracy is what the author states, on ImageNet's validation images and at the model's own",
+            "input size (of `resnet9_cifar10` our own measurement on CIFAR-10's test images).",
             "",
             "![published top-1 accuracy against parameters](accuracy.svg)",
             "",
@@ -111,7 +122,7 @@ def row(entry: Entry) -> str:
     return (
         f"| `{entry.key}` | {entry.parameters / 1e6:.1f} M | {height}x{width} | {entry.labels} "
         f"({entry.graph.classes:,}) | {percent(entry.metric('top1'))} | {percent(entry.metric('top5'))} | "
-        f"{entry.licences.weights or UNKNOWN} | {weights(entry)} |"
+        f"{entry.licenses.weights or UNKNOWN} | {weights(entry)} |"
     )
 
 
@@ -147,16 +158,16 @@ def plot(path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(10, 6.5), layout="constrained")
     points = sorted(plotted(), key=lambda entry: (entry.parameters, -entry.metric("top1")))
-    labelled = 0.0
+    labeled = 0.0
     for entry in points:
         top1 = entry.metric("top1")
         at = (entry.parameters / 1e6, top1)
-        axes.plot(*at, "o", color=COLOURS[entry.tag], alpha=0.7, markersize=5, gid=entry.key)
-        if top1 > labelled + APART:  # and nothing smaller is as good
-            labelled = top1
+        axes.plot(*at, "o", color=COLORS.get(entry.tag, OTHER_COLOR), alpha=0.7, markersize=5, gid=entry.key)
+        if top1 > labeled + APART:  # and nothing smaller is as good
+            labeled = top1
             axes.annotate(entry.name, at, xytext=(-4, 4), textcoords="offset points", ha="right", fontsize=7)
-    for tag, colour in COLOURS.items():
-        axes.plot([], [], "o", color=colour, label=PUBLISHERS[tag])
+    for tag in sorted({entry.tag for entry in points}):
+        axes.plot([], [], "o", color=COLORS.get(tag, OTHER_COLOR), label=author(tag))
     axes.set_xscale("log")
     # By the share of errors: from 80 to 90 % is as far as from 60 to 80 %.
     axes.set_yscale("function", functions=(lambda y: -np.log(100 - y), lambda y: 100 - np.exp(-y)))

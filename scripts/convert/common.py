@@ -4,35 +4,41 @@ Each script does one of two things for each model:
 
 - without --checkpoint: the synthetic weights are poured into the original program through the inverse
   name map; the original writes a checkpoint in its own format, loads it, and its outputs become
-  modelzoo/goldens/MODEL.npz. Our converter must get the same arrays back from that checkpoint.
+  modelzoo/verification/goldens/MODEL.npz. Our converter must get the same arrays back from that checkpoint.
 - with --checkpoint: the upstream's file is converted, both programs run on it, and OUTPUT/MODEL.h5 is
-  written with a receipt that states how closely they agree.
+  written with a provenance that states how closely they agree.
 """
 
 from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from modelzoo import conversion, parity, registry, synthetic, weights
+from modelzoo import conversion, registry
 from modelzoo.registry import Entry
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-from tests.parity import HEADER, row  # noqa: E402
+from modelzoo.verification import comparison, originals
+from scripts.convert.round_trip import check_round_trip
+from tests.parity import HEADER, row
 
 Command = Callable[[argparse.Namespace, Entry, Path, Path, Path], list[str]]
 
 
-def main(description: str, tag: str, checkpoint_name: str, command: Command, options=()) -> None:
-    """`command` gives the original's command line for an entry, checkpoint, inputs and outputs."""
+def main(
+    description: str,
+    tag: str,
+    checkpoint_name: str,
+    command: Command,
+    options: Sequence[tuple[str, str]] = (),
+) -> None:
+    """`command` gives the original's command line for an entry, checkpoint, inputs and outputs.
+
+    `options` are more options, all required, each with its help.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("models", nargs="*", help=f"registry names; default: all of the tag {tag}")
     parser.add_argument("--python", required=True, help="interpreter of the original's environment")
@@ -50,9 +56,11 @@ def main(description: str, tag: str, checkpoint_name: str, command: Command, opt
             _prove(registry.info(name), Path(folder), checkpoint_name, command, arguments)
 
 
-def _prove(entry: Entry, folder: Path, checkpoint_name, command, arguments) -> None:
+def _prove(
+    entry: Entry, folder: Path, checkpoint_name: str, command: Command, arguments: argparse.Namespace
+) -> None:
     inputs, outputs = folder / "inputs.npz", folder / "outputs.npz"
-    np.savez(inputs, **parity.inputs(entry))
+    np.savez(inputs, **comparison.inputs(entry))
     checkpoint = arguments.checkpoint or folder / checkpoint_name
     line = command(arguments, entry, checkpoint, inputs, outputs)
     if not arguments.checkpoint:
@@ -64,31 +72,23 @@ def _prove(entry: Entry, folder: Path, checkpoint_name, command, arguments) -> N
     if arguments.checkpoint:
         _publish(entry, checkpoint, original, arguments.output)
         return
-    parity.write_golden(entry, original)
+    originals.write_golden(entry, original)
     if entry.sources:
         for written in sorted(folder.glob("checkpoint*.params")) or [checkpoint]:
             check_round_trip(entry, written, folder / "converted.h5")
-    print(row(entry, parity.compare(entry, parity.original(entry))), flush=True)
+    print(row(entry, comparison.compare(entry, originals.outputs(entry))), flush=True)
 
 
 def _upstream_arrays(entry: Entry) -> dict[str, np.ndarray]:
     """The synthetic weights under the upstream's names and in its layout."""
     converter = entry.sources[0].converter if entry.sources else entry.tag  # Tencent's depths without a file
-    family = import_module(f"modelzoo.conversion.{converter}")
-    return conversion.upstream_arrays(entry, family, synthetic.array)
-
-
-def check_round_trip(entry: Entry, checkpoint: Path, target: Path) -> None:
-    """The original's own checkpoint must convert to the very arrays that were poured in."""
-    conversion.convert(entry, checkpoint, target)
-    for path, array in weights.read(target):
-        if not np.array_equal(array, synthetic.array(path, array.shape)):
-            raise SystemExit(f"{entry.key}: {path} came back from {checkpoint.name} with other values.")
+    arrays = comparison.synthetic_weights(entry)
+    return conversion.CONVERTERS[converter].upstream_arrays(entry.graph.variant, arrays)
 
 
 def _publish(entry: Entry, checkpoint: Path, original: dict[str, np.ndarray], output: Path) -> None:
     target = output / f"{entry.key}.h5"
     conversion.convert(entry, checkpoint, target, official=True)
-    figures = parity.compare(entry, parity.golden(original), weights=target)
+    figures = comparison.compare(entry, comparison.golden(original), weights=target)
     conversion.convert(entry, checkpoint, target, official=True, parity=figures)
     print(row(entry, figures), target, flush=True)

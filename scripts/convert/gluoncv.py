@@ -2,21 +2,25 @@
 
     uv venv --python 3.8 /tmp/mxnet
     uv pip install --python /tmp/mxnet/bin/python mxnet==1.9.1 gluoncv==0.10.5.post0 "numpy<1.24"
-    python scripts/convert/gluoncv.py --python /tmp/mxnet/bin/python              # all goldens
-    python scripts/convert/gluoncv.py --python /tmp/mxnet/bin/python resnet50_v1d \\
+    python -m scripts.convert.gluoncv --python /tmp/mxnet/bin/python              # all goldens
+    python -m scripts.convert.gluoncv --python /tmp/mxnet/bin/python resnet50_v1d \\
         --checkpoint resnet50_v1d-117a384e.params --output hosted/                # one real file
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-import common
+from modelzoo.registry import Entry
+from scripts.convert import common
 
 RUNNER = Path(__file__).parent / "originals" / "gluoncv_run.py"
 
 
-def command(arguments, entry, checkpoint, inputs, outputs) -> list[str]:
+def command(
+    arguments: argparse.Namespace, entry: Entry, checkpoint: Path, inputs: Path, outputs: Path
+) -> list[str]:
     return [arguments.python, str(RUNNER), entry.name, str(checkpoint), str(inputs), str(outputs)]
 
 

@@ -1,21 +1,21 @@
 """Writes the goldens of our own networks, whose original is this package: they show what changed since.
 
-python scripts/convert/own.py
+python -m scripts.convert.own
 """
 
 from __future__ import annotations
 
-import common  # puts the repository on the path
-
-from modelzoo import parity, registry
+from modelzoo import registry
+from modelzoo.verification import comparison, originals
+from scripts.convert import common
 
 
 def main() -> None:
     print(common.HEADER)
     for key in registry.list_models(tag="modelzoo"):
         entry = registry.info(key)
-        parity.write_golden(entry, parity.outputs(entry))
-        print(common.row(entry, parity.compare(entry, parity.original(entry))))
+        originals.write_golden(entry, comparison.outputs(entry))
+        print(common.row(entry, comparison.compare(entry, originals.outputs(entry))))
 
 
 if __name__ == "__main__":

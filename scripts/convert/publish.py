@@ -1,11 +1,11 @@
 """Converts models into a folder that any static host can serve: what MODELZOO_MIRROR points at.
 
-    python scripts/convert/publish.py resnet50_v1d resnet101_mlimages --from downloads -o mirror
-    python scripts/convert/publish.py resnet101_mlimages --synthetic -o mirror
+    python -m scripts.convert.publish resnet50_v1d resnet101_mlimages --from downloads -o mirror
+    python -m scripts.convert.publish resnet101_mlimages --synthetic -o mirror
 
-The upstreams' files are taken from the folder --from, under their own names, or else fetched as load() does.
+The upstreams' files are taken from the folder --from, under their own names, or downloaded as load() does.
 Each model gives MODEL-DIGITS.h5, the digits from its sha256, and MODEL-notop-DIGITS.h5 if much of it is head;
-beside each lies its receipt as JSON. index.json lists them, and keeps what was published there before.
+beside each lies its provenance as JSON. index.json lists them, and keeps what was published there before.
 Running it again gives the same bytes.
 """
 
@@ -21,9 +21,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from modelzoo import conversion, mirror, pretrained, registry, synthetic, weights
-from modelzoo.files import appearing
+from modelzoo import conversion, registry, weights
+from modelzoo.architectures import synthetic, top_weights
+from modelzoo.files import atomic_write
 from modelzoo.registry import Entry
+from modelzoo.store import mirror, weights_file
 
 HEAD_SHARE = 0.25  # of the parameters; from here on a file without the head is worth its place
 
@@ -47,43 +49,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
             elif arguments.folder:
                 conversion.convert(entry, upstream_file(entry, arguments.folder), whole, official=True)
             else:
-                shutil.copyfile(pretrained.weights_file(entry.key), whole)
+                shutil.copyfile(weights_file(entry.key), whole)
             models[entry.key] = publish(whole, arguments.output)
-        with appearing(index) as temporary:
+        with atomic_write(index) as temporary:
             temporary.write_text(mirror.index_text(models), "utf-8")
         print(arguments.output / models[entry.key]["file"], flush=True)
 
 
 def write_synthetic(entry: Entry, target: Path) -> None:
     shapes = conversion.weight_shapes(entry)
-    receipt = {"model": entry.key, "converter": "synthetic", "synthetic": True, **counts(shapes)}
-    weights.write(target, ((path, synthetic.array(path, shape)) for path, shape in shapes.items()), receipt)
+    array = synthetic.values_of(entry.graph)
+    provenance = {"model": entry.key, "converter": "synthetic", "synthetic": True, **counts(shapes)}
+    weights.write(target, ((path, array(path, shape)) for path, shape in shapes.items()), provenance)
 
 
 def upstream_file(entry: Entry, folder: Path) -> Path:
     names = [url.partition("?")[0].rpartition("/")[2] for source in entry.sources for url in source.urls]
     found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
-        raise SystemExit(f"{folder} has no file of {entry.key}; wanted is {' or '.join(names)}.")
+        raise SystemExit(f"{folder} has no file of {entry.key}; expected {' or '.join(names)}.")
     return found[0]
 
 
 def publish(whole: Path, folder: Path) -> dict[str, Any]:
-    """Moves the file to its place, with its receipt, and one without top if that is worth it."""
-    receipt = weights.receipt(whole)
+    """Moves the file to its place, with its provenance, and one without top if that is worth it."""
+    provenance = weights.provenance(whole)
     shapes = {path: array.shape for path, array in weights.read(whole)}
-    rest = {path: shape for path, shape in shapes.items() if path not in weights.top(shapes)}
+    top, _ = top_weights(registry.info(provenance["model"]).graph, shapes)
+    rest = {path: shape for path, shape in shapes.items() if path not in top}
     notop = None
     if counts(rest)["parameters"] <= (1 - HEAD_SHARE) * counts(shapes)["parameters"]:
         notop = whole.with_name("notop.h5")
         kept = ((path, array) for path, array in weights.read(whole) if path in rest)
-        weights.write(notop, kept, receipt | {"top": False, **counts(rest)})
-    stated = mirror.entry(whole, receipt, notop)
+        weights.write(notop, kept, provenance | {"top": False, **counts(rest)})
+    stated = mirror.entry(whole, provenance, notop)
     for path, name in ((whole, stated["file"]), (notop, stated.get("notop", {}).get("file"))):
         if path is not None:
-            with appearing((folder / name).with_suffix(".json")) as temporary:
+            with atomic_write((folder / name).with_suffix(".json")) as temporary:
                 temporary.write_text(
-                    json.dumps(weights.receipt(path), indent=2, sort_keys=True) + "\n", "utf-8"
+                    json.dumps(weights.provenance(path), indent=2, sort_keys=True) + "\n", "utf-8"
                 )
             os.replace(path, folder / name)
     return stated

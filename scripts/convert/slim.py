@@ -2,18 +2,20 @@
 
     uv venv --python 3.11 /tmp/slim
     uv pip install --python /tmp/slim/bin/python tensorflow==2.21.0 tf_keras tf_slim==1.1.0
-    python scripts/convert/slim.py --python /tmp/slim/bin/python --clone models/research/slim
+    python -m scripts.convert.slim --python /tmp/slim/bin/python --clone models/research/slim
 
 Add a model, --checkpoint FILE and --output FOLDER to convert a real file.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import common
+from modelzoo.registry import Entry
+from scripts.convert import common
 
 RUNNER = Path(__file__).parent / "originals" / "slim_run.py"
 
@@ -128,7 +130,9 @@ ORIGINALS: dict[str, Original] = {
 }
 
 
-def command(arguments, entry, checkpoint, inputs, outputs) -> list[str]:
+def command(
+    arguments: argparse.Namespace, entry: Entry, checkpoint: Path, inputs: Path, outputs: Path
+) -> list[str]:
     original = ORIGINALS[entry.name]
     spec = json.dumps(asdict(original))
     network = [arguments.clone, original.network, str(entry.graph.classes)]

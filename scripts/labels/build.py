@@ -1,6 +1,6 @@
 """Builds modelzoo/labels/*.tsv from WordNet 3.0's nouns and the lists of class ids.
 
-    python scripts/labels/build.py --facts ../shared/facts
+    python -m scripts.labels.build [--wordnet data.noun]
 
 A class is a WordNet 3.0 synset, and its name is that synset's lemmas. The upstream projects' own dictionaries
 are not used: Tencent's for ImageNet splits names at every space ("great" for the great white shark).
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+FACTS = ROOT / "scripts" / "registry" / "facts"
 NOUNS = Path("/usr/share/wordnet/data.noun")  # where Debian's package wordnet-base puts it
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # pjreddie/darknet, data/coco.names: the 80 classes of COCO's detection task, with Darknet's spelling
@@ -40,13 +41,13 @@ class BadInput(Exception):
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Builds modelzoo/labels/*.tsv.")
     parser.add_argument("--wordnet", type=Path, default=NOUNS, help="WordNet 3.0's data.noun (%(default)s)")
-    parser.add_argument("--facts", type=Path, default=ROOT.parent / "shared" / "facts", help="(%(default)s)")
+    parser.add_argument("--facts", type=Path, default=FACTS, help="the folder of class ids (%(default)s)")
     parser.add_argument("--output", type=Path, default=ROOT / "modelzoo" / "labels", help="(%(default)s)")
     options = parser.parse_args(arguments)
     try:
         tables = build(options.wordnet, options.facts)
     except BadInput as error:
-        sys.exit(f"build.py: {error}")
+        sys.exit(f"scripts.labels.build: {error}")
     for name, text in tables.items():
         (options.output / name).write_bytes(text.encode())
 
@@ -75,7 +76,7 @@ def read_names(path: Path) -> dict[str, str]:
     """The lemmas of every noun synset, by WordNet id: "n" and the byte offset that starts its line."""
     names = {}
     for line in read_lines(path, "WordNet 3.0's nouns; Debian has them in the package wordnet-base"):
-        if line.startswith("  "):  # the licence, at the top
+        if line.startswith("  "):  # the license, at the top
             continue
         # offset, file number, "n", number of lemmas in hexadecimal, then each lemma and its sense number
         offset, _, _, count, *rest = line.split(" ")
@@ -94,7 +95,7 @@ def read_mlimages(path: Path) -> list[tuple[str, str]]:
     rows = [line.split("\t") for line in lines]
     for expected, (index, *_) in enumerate(rows):
         if index != str(expected):  # a parent is named by its row, so the order is part of the data
-            raise BadInput(f"{path} has the class {index} where {expected} is due.")
+            raise BadInput(f"{path}: expected class {expected}, got {index}; a row is missing or misplaced.")
     return [(wnid, parent) for _, wnid, parent in rows]
 
 

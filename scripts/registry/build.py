@@ -1,74 +1,105 @@
-"""Builds modelzoo/registry.json from the collected facts about upstream files.
+"""Builds modelzoo/registry.json from the facts.
 
-    python scripts/registry/build.py [--facts ../shared/facts/upstream.json]
+    python -m scripts.registry.build [--recount]
 
-What the facts leave open stays null. The figures of the bundled model come from its own receipt.
+What the facts leave open stays null, but for the number of parameters, which is counted on the network.
+The figures of the bundled model come from its own provenance.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import darknet
-import gluon
-import keras_applications
-import slim
-import tencent
-from common import graph
-from pictures import PICTURES
-
 from modelzoo import registry, weights
+from modelzoo.errors import RegistryError
+from scripts.registry import counts, darknet, gluon, keras_applications, slim, tencent
+from scripts.registry.preprocessing import PREPROCESSING
+from scripts.registry.records import COUNTED, FACTS, Json, graph
 
 ROOT = Path(__file__).parents[2]
-FACTS = ROOT.parent / "shared" / "facts" / "upstream.json"
 TARGET = ROOT / "modelzoo" / "registry.json"
+ENTRIES = FACTS / "entries"
 BUNDLED = "resnet9_cifar10.modelzoo"
 UPSTREAMS = (darknet, gluon, keras_applications, slim, tencent)
-DEFAULT_TAG = "keras"  # of a name that has several: its files have published checksums, slim's have none
+# Whose model a bare name means, if several have it: Keras' files have published checksums, slim's have none.
+TAGS = ("keras", "gluon", "slim", "tencent", "darknet", "modelzoo")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--facts", type=Path, default=FACTS)
-    records = json.loads(parser.parse_args().facts.read_text("utf-8"))
-    facts = {record["id"]: record for record in records if record["record"] == "weights"}
-
-    models = {BUNDLED: bundled()}
-    for upstream in UPSTREAMS:
-        models |= upstream.entries(facts)
-    document = {"pictures": PICTURES, "defaults": defaults(models), "models": dict(sorted(models.items()))}
-    text = json.dumps(document, indent=2) + "\n"
-    registry.parse(text)
+    parser.add_argument("--recount", action="store_true", help="count all parameters, not only unknown ones")
+    options = parser.parse_args(arguments)
+    models = entries()
+    known = {} if options.recount else counts.kept()
+    try:
+        counted = counts.of((entry["graph"] for entry in to_count(models)), known)
+        text = document(models, counted)
+        registry.parse(text)
+    except (RegistryError, ValueError) as error:  # the latter of a family or variant that there is not
+        raise SystemExit(f"Nothing was written. {error}") from error
+    counts.write(counted)
     TARGET.write_text(text, "utf-8")
     print(f"{TARGET}: {len(models)} models")
 
 
+def entries() -> dict[str, Json]:
+    """Every model by its key, sorted."""
+    models = {BUNDLED: bundled()}
+    for upstream in UPSTREAMS:
+        models |= upstream.entries()
+    for path in sorted(ENTRIES.glob("*.json")):
+        key = path.name.removesuffix(".json")
+        if key in models:
+            raise SystemExit(f"{path}: {key} is already among the models; choose another name or tag.")
+        models[key] = json.loads(path.read_text("utf-8"))
+    return dict(sorted(models.items()))
+
+
+def to_count(models: dict[str, Json]) -> list[Json]:
+    return [entry for entry in models.values() if entry.get("parameters") is COUNTED]
+
+
+def document(models: dict[str, Json], counted: counts.Counts) -> str:
+    """The text of registry.json."""
+    for entry in to_count(models):
+        entry["parameters"] = counted[counts.key(entry["graph"])]
+    whole = {"preprocessing": PREPROCESSING, "defaults": defaults(models), "models": models}
+    return json.dumps(whole, indent=2) + "\n"
+
+
 def defaults(keys: Iterable[str]) -> dict[str, str]:
     """The tag that a bare name means, for each name that has more than one."""
-    counts = Counter(key.rpartition(".")[0] for key in keys)
-    return {name: DEFAULT_TAG for name, count in sorted(counts.items()) if count > 1}
+    tags = defaultdict(list)
+    for key in keys:
+        name, _, tag = key.rpartition(".")
+        tags[name].append(tag)
+    return {name: min(found, key=_rank) for name, found in sorted(tags.items()) if len(found) > 1}
 
 
-def bundled() -> dict:
-    receipt = weights.receipt(ROOT / "modelzoo" / "bundled" / f"{BUNDLED}.h5")
+def _rank(tag: str) -> tuple[int, str]:
+    return TAGS.index(tag) if tag in TAGS else len(TAGS), tag
+
+
+def bundled() -> Json:
+    provenance = weights.provenance(ROOT / "modelzoo" / "bundled" / f"{BUNDLED}.h5")
     metric = {
         "name": "top1",
-        "value": receipt["accuracy"],
-        "dataset": receipt["measured_on"],
-        "measured_by": "scripts/train/cifar10.py",
-        "note": f"trained on {receipt['trained_on']}; weights {receipt['stored_as']}",
+        "value": provenance["accuracy"],
+        "dataset": provenance["measured_on"],
+        "measured_by": provenance["trained_by"],
+        "note": f"trained on {provenance['trained_on']}; weights {provenance['stored_as']}",
     }
     return {
         "graph": graph("resnet", "9", 32, 10),
-        "pictures": "cifar",
+        "preprocessing": "cifar",
         "labels": "cifar10",
-        "parameters": receipt["parameters"],
+        "parameters": provenance["parameters"],
         "metrics": [metric],
-        "licences": {"code": "Apache-2.0", "weights": "Apache-2.0", "data": None},
+        "licenses": {"code": "Apache-2.0", "weights": "Apache-2.0", "data": None},
         "paper": None,
     }
 

@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import re
+from scripts.registry.records import COUNTED, Json, addresses, checksums, graph, metrics, read, source
 
-from common import checksums, graph, links, metrics, parameters, source
-
-NAME = re.compile(r"resnet(\d+)_v1([bcds])")
-HOST = "https://apache-mxnet.s3"
-# The page of the same weights under timm's name, as timm/models/resnet.py has it. timm prepares pictures in
-# another way (bicubic), so the accuracy it states is not that of `metrics` below.
+# The page of the same weights under timm's name. timm resizes images in another way (bicubic), so the
+# accuracy that it states there is not that of `metrics` below.
 HUB = "https://huggingface.co/timm/"
 
 
-def entries(facts: dict[str, dict]) -> dict[str, dict]:
-    names = [identifier.removeprefix("gluoncv_") for identifier in facts]
-    return {f"{name}.gluon": entry(name, facts[f"gluoncv_{name}"]) for name in names if NAME.fullmatch(name)}
+def entries() -> dict[str, Json]:
+    return {f"{name}.gluon": entry(name, record) for name, record in read("gluon").items()}
 
 
-def entry(name: str, fact: dict) -> dict:
-    depth, letter = NAME.fullmatch(name).groups()
-    network = graph("resnet", f"{depth}_v1{letter}", 224, 1000)
+def entry(name: str, record: Json) -> Json:
+    (page,) = (url for url in addresses(record) if url.startswith(HUB))
+    files = [url for url in addresses(record) if url != page]
     return {
-        "graph": network,
-        "pictures": "gluoncv_eval",
+        "graph": graph("resnet", name.removeprefix("resnet"), 224, 1000),
+        "preprocessing": "gluoncv_eval",
         "labels": "imagenet",
         "sources": [
-            source(
-                "gluoncv",
-                "mxnet",
-                [url for url in links(fact) if url.startswith(HOST)],
-                checksums=checksums(fact, "member"),
-                member=fact["archive_member"],
-            ),
-            source("timm", "safetensors", [hub_file(fact)]),
+            source("gluoncv", "mxnet", files, checksums=checksums(record, "member"), member=record["member"]),
+            source("timm", "safetensors", [hub_file(page)]),
         ],
-        "parameters": parameters(network),
-        "metrics": metrics(fact["accuracy"], "ImageNet validation, 224 px"),
-        "licences": {"code": "Apache-2.0", "weights": None, "data": None},
-        "paper": fact["paper"],
+        "parameters": COUNTED,
+        "metrics": metrics(record, "ImageNet validation, 224 px"),
+        "licenses": {"code": "Apache-2.0", "weights": None, "data": None},
+        "paper": record["paper"],
     }
 
 
-def hub_file(fact: dict) -> str:
+def hub_file(page: str) -> str:
     """The hub's documented address of a file: https://huggingface.co/{owner}/{repository}/resolve/{branch}/{path}."""
-    (page,) = (url for url in links(fact) if url.startswith(HUB))
     return f"{page}/resolve/main/model.safetensors"

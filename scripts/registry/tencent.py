@@ -1,55 +1,32 @@
-"""Registry entries of Tencent ML-Images."""
+"""Registry entries of Tencent ML-Images' two published files."""
 
 from __future__ import annotations
 
-from common import graph, links, metrics, parameters, source
+from scripts.registry.records import COUNTED, Json, addresses, graph, metrics, read, source
 
-CLASSES = {"resnet101_mlimages": 11166, "resnet101_mlimages_imagenet": 1000}
-GRAPHS_ONLY = (50, 152)  # depths that Tencent's program has, but of which it published no weights
 LABELS = {11166: "mlimages", 1000: "imagenet"}
+UNNAMED = "the README does not say which of its checkpoints the published file is"
+SIGMOID = (
+    "Trained with sigmoid outputs; the published known answer looks like softmax, so softmax is the "
+    "default and classifier_activation='sigmoid' the other choice."
+)
 
 
-def entries(facts: dict[str, dict]) -> dict[str, dict]:
-    models = {f"{name}.tencent": published(name, facts[f"tencent_{name}"]) for name in CLASSES}
-    for depth in GRAPHS_ONLY:
-        models[f"resnet{depth}_mlimages.tencent"] = graph_only(depth, models["resnet101_mlimages.tencent"])
-    return models
+def entries() -> dict[str, Json]:
+    return {f"{name}.tencent": entry(record) for name, record in read("tencent").items()}
 
 
-def published(name: str, fact: dict) -> dict:
-    network = graph("resnet", "tencent_101", 224, CLASSES[name])
-    headline = fact["accuracy"][:1]
-    entry = {
-        "graph": network,
-        "pictures": "tencent_demo",
-        "labels": LABELS[CLASSES[name]],
-        # The direct link first: it is older, but the official one leads to a page, not to a file.
-        "sources": [
-            source("tencent", "tensorflow", sorted(links(fact), key=lambda url: "drive.google" in url))
-        ],
-        "parameters": parameters(network),
-        "metrics": metrics(
-            headline,
-            f"ImageNet validation, {headline[0]['at'].removeprefix('val ')} px" if headline else "",
-            "the README does not say which of its checkpoints the published file is",
-        ),
-        "licences": {"code": "BSD-3-Clause", "weights": "BSD-3-Clause", "data": "CC-BY-4.0"},
-        "paper": fact["paper"],
-    }
-    if CLASSES[name] == 11166:
-        entry["note"] = (
-            "Trained with sigmoid outputs; the published known answer looks like softmax, so softmax is the "
-            "default and classifier_activation='sigmoid' the other choice."
-        )
-    return entry
-
-
-def graph_only(depth: int, model: dict) -> dict:
-    network = graph("resnet", f"tencent_{depth}", 224, 11166)
+def entry(record: Json) -> Json:
+    classes = record["classes"]
+    note = {"note": SIGMOID} if classes == 11166 else {}
     return {
-        "graph": network,
-        **{key: model[key] for key in ("pictures", "labels", "paper")},
-        "parameters": parameters(network),
-        "licences": {"code": "BSD-3-Clause", "weights": None, "data": None},
-        "note": "The graph only: Tencent's program has it, but no weights were published.",
+        "graph": graph("resnet", record["variant"], 224, classes),
+        "preprocessing": "tencent_demo",
+        "labels": LABELS[classes],
+        "sources": [source("tencent", "tensorflow", addresses(record))],
+        "parameters": COUNTED,
+        "metrics": metrics(record, f"ImageNet validation, {record['measured_at']} px", UNNAMED),
+        "licenses": {"code": "BSD-3-Clause", "weights": "BSD-3-Clause", "data": "CC-BY-4.0"},
+        "paper": record["paper"],
+        **note,
     }

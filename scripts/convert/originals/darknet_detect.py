@@ -1,4 +1,4 @@
-"""Writes what Darknet's own code makes of generated pictures and predictions, for tests/test_detection.py.
+"""Writes what Darknet's own code makes of generated images and predictions, for tests/test_detection.py.
 
     python scripts/convert/originals/darknet_detect.py CLONE tests/goldens/detection_darknet.npz
 
@@ -51,7 +51,7 @@ class Image(ctypes.Structure):
 
 class Detection(ctypes.Structure):
     _fields_ = [
-        ("box", ctypes.c_float * 4),  # centre, width and height
+        ("box", ctypes.c_float * 4),  # center, width and height
         ("classes", ctypes.c_int),
         ("scores", ctypes.POINTER(ctypes.c_float)),
         ("mask", ctypes.POINTER(ctypes.c_float)),
@@ -60,7 +60,7 @@ class Detection(ctypes.Structure):
     ]
 
 
-def generated_picture(height, width):
+def generated_image(height, width):
     """uint8 (height, width, 3): slopes with hard edges, and noise. tests/test_detection.py has a copy."""
     rows, columns, channels = np.ogrid[:height, :width, :3]
     slopes = rows * (2 + channels) + columns * (3 - channels)
@@ -82,18 +82,18 @@ def main(clone, path):
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # Darknet lists its layers
     goldens = {}
     for height, width in SIZES:
-        goldens[f"letterbox_{height}x{width}"] = letterbox(darknet, generated_picture(height, width))
+        goldens[f"letterbox_{height}x{width}"] = letterbox(darknet, generated_image(height, width))
         for threshold in THRESHOLDS:
             found = detections(darknet, generated_predictions(), height, width, threshold)
             goldens[f"detections_{height}x{width}_{threshold}"] = found
     np.savez_compressed(path, **goldens)
 
 
-def letterbox(darknet, picture):
-    planes = np.ascontiguousarray((picture / 255).astype(np.float32).transpose(2, 0, 1))
+def letterbox(darknet, image):
+    planes = np.ascontiguousarray((image / 255).astype(np.float32).transpose(2, 0, 1))
     darknet.letterbox_image.argtypes = [Image, ctypes.c_int, ctypes.c_int]
     darknet.letterbox_image.restype = Image
-    image = Image(picture.shape[1], picture.shape[0], 3, floats(planes))
+    image = Image(image.shape[1], image.shape[0], 3, floats(planes))
     boxed = darknet.letterbox_image(image, SIDE, SIDE)
     return np.ctypeslib.as_array(boxed.data, (3, SIDE, SIDE)).transpose(1, 2, 0)[::STEP, ::STEP]
 

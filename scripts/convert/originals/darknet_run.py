@@ -1,4 +1,4 @@
-"""Runs a Darknet network in OpenCV: a .weights file and pictures -> raw predictions and feature maps.
+"""Runs a Darknet network in OpenCV: a .weights file and images -> raw predictions and feature maps.
 
 It runs in an environment of its own (opencv-python-headless 4.10) and is called by ../darknet.py:
 

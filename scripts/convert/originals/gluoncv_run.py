@@ -1,4 +1,4 @@
-"""Runs GluonCV's own network on MXNet: a checkpoint and pictures -> logits and feature maps.
+"""Runs GluonCV's own network on MXNet: a checkpoint and images -> logits and feature maps.
 
 It runs in an environment of its own (Python 3.8, mxnet 1.9.1, gluoncv 0.10.5.post0, numpy < 1.24) and
 is called by ../gluoncv.py:

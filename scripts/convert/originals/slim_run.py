@@ -1,11 +1,11 @@
-"""Runs TF-slim's own nets: a checkpoint and pictures -> logits and feature maps.
+"""Runs TF-slim's own nets: a checkpoint and images -> logits and feature maps.
 
 It runs in an environment of its own (tensorflow 2.21, tf_keras, tf_slim 1.1.0) and is called by ../slim.py:
 
     python slim_run.py SLIM NETWORK CLASSES PREFIX INPUTS.npz OUTPUTS.npz SPEC [--weights WEIGHTS.npz]
 
 SLIM is the folder research/slim of tensorflow/models, NETWORK a name in its nets_factory. SPEC is JSON:
-{"options": arguments of the network, "odd_options": more of them for all pictures but the first, "features":
+{"options": arguments of the network, "odd_options": more of them for all images but the first, "features":
 {"C2": "name of an operation"}}. With --weights, arrays by variable name, it writes the checkpoint first;
 variables that the arrays lack (auxiliary heads) keep their random start.
 """

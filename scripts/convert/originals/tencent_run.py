@@ -1,4 +1,4 @@
-"""Runs Tencent's own models/resnet.py: a checkpoint and pictures -> logits and feature maps.
+"""Runs Tencent's own models/resnet.py: a checkpoint and images -> logits and feature maps.
 
 It runs in an environment of its own (tensorflow 2.21, tf_keras) and is called by ../tencent.py:
 
@@ -43,7 +43,7 @@ def main():
     saver = tf.train.Saver(tf.global_variables())
     with tf.Session() as session:
         if arguments.weights:
-            initialise(session, np.load(arguments.weights))
+            initialize(session, np.load(arguments.weights))
             saver.save(session, arguments.checkpoint, write_meta_graph=False)
         saver.restore(session, arguments.checkpoint)
         outputs = {}
@@ -76,7 +76,7 @@ def tensor(operation):
     return tf.get_default_graph().get_operation_by_name(operation).outputs[0]
 
 
-def initialise(session, arrays):
+def initialize(session, arrays):
     """All variables in one run: one by one takes half a minute."""
     variables = {variable.op.name: variable for variable in tf.global_variables()}
     assert set(variables) == set(arrays.files), set(variables) ^ set(arrays.files)

@@ -1,4 +1,4 @@
-"""Runs timm's own ResNets on PyTorch: weights and pictures -> a safetensors file, logits and feature maps.
+"""Runs timm's own ResNets on PyTorch: weights and images -> a safetensors file, logits and feature maps.
 
 It runs in an environment of its own (torch 2.13, timm 1.0, safetensors) and is called by ../timm.py:
 

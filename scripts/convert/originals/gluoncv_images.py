@@ -1,6 +1,6 @@
-"""Writes what GluonCV's own preprocessing makes of generated pictures, for tests/test_preprocessing.py.
+"""Writes what GluonCV's own preprocessing makes of generated images, for tests/test_preprocessing.py.
 
-    python scripts/convert/originals/gluoncv_pictures.py tests/goldens/pictures_gluoncv.npz
+    python scripts/convert/originals/gluoncv_images.py tests/goldens/images_gluoncv.npz
 
 Runs in GluonCV's environment (Python 3.8, mxnet 1.9.1, gluoncv 0.11.0), so it imports nothing of modelzoo.
 """
@@ -25,7 +25,7 @@ SIZES = [
 STEP = 9  # every so many pixels of the 224 are kept, to keep the file small
 
 
-def generated_picture(height, width):
+def generated_image(height, width):
     """uint8 (height, width, 3): slopes with hard edges, and noise. tests/test_preprocessing.py has a copy."""
     rows, columns, channels = np.ogrid[:height, :width, :3]
     slopes = rows * (2 + channels) + columns * (3 - channels)
@@ -34,13 +34,13 @@ def generated_picture(height, width):
 
 
 def main(path):
-    """Stores, for each size, the checksum of the picture and the thinned output (25, 25, 3), float32."""
+    """Stores, for each size, the checksum of the image and the thinned output (25, 25, 3), float32."""
     goldens = {}
     for height, width in SIZES:
-        picture = generated_picture(height, width)
-        output = transform_eval(mxnet.nd.array(picture, dtype="uint8")).asnumpy()[0].transpose(1, 2, 0)
+        image = generated_image(height, width)
+        output = transform_eval(mxnet.nd.array(image, dtype="uint8")).asnumpy()[0].transpose(1, 2, 0)
         goldens[f"{height}x{width}"] = output[::STEP, ::STEP]
-        goldens[f"{height}x{width}_crc32"] = np.uint32(zlib.crc32(picture.tobytes()))
+        goldens[f"{height}x{width}_crc32"] = np.uint32(zlib.crc32(image.tobytes()))
     np.savez_compressed(path, **goldens)
 
 

@@ -1,6 +1,6 @@
-"""Writes what TF-slim's own preprocessing makes of generated pictures, for tests/test_preprocessing.py.
+"""Writes what TF-slim's own preprocessing makes of generated images, for tests/test_preprocessing.py.
 
-    python slim_pictures.py SLIM tests/goldens/pictures_slim.npz
+    python slim_images.py SLIM tests/goldens/images_slim.npz
 
 SLIM is the folder research/slim of tensorflow/models. It runs in the environment of slim_run.py
 (tensorflow 2.21, tf_keras, tf_slim 1.1.0), so it imports nothing of modelzoo.
@@ -29,11 +29,11 @@ SIZES = [
 ]  # height, width
 OUTPUTS = [("slim_vgg", "vgg_16", 224)] + [
     ("slim_inception", "inception_v1", size) for size in (128, 160, 224, 299, 331)
-]  # our recipe, a network that has it, its size
+]  # our preprocessing, a network that has it, its size
 STEP = 23  # every so many pixels are kept, to keep the file small
 
 
-def generated_picture(height, width):
+def generated_image(height, width):
     """uint8 (height, width, 3): slopes with hard edges, and noise. tests/test_preprocessing.py has a copy."""
     rows, columns, channels = np.ogrid[:height, :width, :3]
     slopes = rows * (2 + channels) + columns * (3 - channels)
@@ -42,21 +42,21 @@ def generated_picture(height, width):
 
 
 def main(slim, path):
-    """Stores, for each recipe and size, the thinned output, float32; and the checksums of the pictures."""
+    """Stores the thinned float32 output for each preprocessing and size, and the images' checksums."""
     sys.path.insert(0, slim)
     from preprocessing import preprocessing_factory
 
     goldens = {}
-    for recipe, network, size in OUTPUTS:
+    for preprocessing, network, size in OUTPUTS:
         function = preprocessing_factory.get_preprocessing(network, is_training=False)
         with tf.Graph().as_default(), tf.Session() as session:
-            image = tf.placeholder(tf.uint8, (None, None, 3))  # as decoded pictures are
+            image = tf.placeholder(tf.uint8, (None, None, 3))  # as decoded images are
             output = function(image, size, size)
             for height, width in SIZES:
-                picture = generated_picture(height, width)
-                values = session.run(output, {image: picture})
-                goldens[f"{recipe}/{size}/{height}x{width}"] = values[::STEP, ::STEP]
-                goldens[f"crc32/{height}x{width}"] = np.uint32(zlib.crc32(picture.tobytes()))
+                image = generated_image(height, width)
+                values = session.run(output, {image: image})
+                goldens[f"{preprocessing}/{size}/{height}x{width}"] = values[::STEP, ::STEP]
+                goldens[f"crc32/{height}x{width}"] = np.uint32(zlib.crc32(image.tobytes()))
     np.savez_compressed(path, **goldens)
 
 

@@ -1,6 +1,6 @@
-"""The recipes by which pictures become a network's input; the size comes from each entry's graph.
+"""The records by which images become a network's input; the size comes from each entry's graph.
 
-Each is what the upstream's own evaluation does. What a recipe leaves out is what Recipe's defaults say.
+Each is what the upstream's own evaluation does; a field that is left out has the default of `Preprocessing`.
 """
 
 from __future__ import annotations
@@ -11,50 +11,50 @@ HALVES = [0.5, 0.5, 0.5]  # as mean and deviation: -1 to 1
 NO_MEAN = [0, 0, 0]
 NO_STD = [1, 1, 1]
 
-KERAS_EXAMPLES = {"kernel": "pillow_nearest"}  # keras.utils.load_img(path, target_size=(size, size))
+KERAS_EXAMPLES = {"interpolation": "pillow_nearest"}  # keras.utils.load_img(path, target_size=(size, size))
 
-PICTURES = {
+PREPROCESSING = {
     "tencent_demo": {
-        "shorter_side": 256,
-        "kernel": "opencv_linear",
+        "resize_size": 256,
+        "interpolation": "opencv_linear",
         "mean": HALVES,
         "std": HALVES,
     },
     "gluoncv_eval": {
-        "shorter_side": 256,
-        "kernel": "opencv_linear",
+        "resize_size": 256,
+        "interpolation": "opencv_linear",
         "mean": IMAGENET_MEAN,
         "std": IMAGENET_STD,
     },
     "slim_inception": {  # research/slim/preprocessing/inception_preprocessing.py, preprocess_for_eval
         "central_fraction": 0.875,
-        "kernel": "tf1_bilinear",
+        "interpolation": "tf1_bilinear",
         "mean": HALVES,
         "std": HALVES,
     },
     "slim_vgg": {  # vgg_preprocessing.py; its means are rounded, Keras's keep a digit more
-        "shorter_side": 256,
+        "resize_size": 256,
         "longer_side": "rounded",
-        "kernel": "tf1_bilinear",
-        "white": 255,
+        "interpolation": "tf1_bilinear",
+        "max_value": 255,
         "mean": [123.68, 116.78, 103.94],
         "std": NO_STD,
     },
     # keras.applications.imagenet_utils.preprocess_input's three modes, and networks that scale by themselves
     "keras_caffe": KERAS_EXAMPLES
-    | {"white": 255, "mean": [123.68, 116.779, 103.939], "std": NO_STD, "channels": "BGR"},
+    | {"max_value": 255, "mean": [123.68, 116.779, 103.939], "std": NO_STD, "channels": "BGR"},
     "keras_torch": KERAS_EXAMPLES | {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},
     "keras_tf": KERAS_EXAMPLES | {"mean": HALVES, "std": HALVES},
-    "keras_raw": KERAS_EXAMPLES | {"white": 255, "mean": NO_MEAN, "std": NO_STD},
+    "keras_raw": KERAS_EXAMPLES | {"max_value": 255, "mean": NO_MEAN, "std": NO_STD},
     "darknet": {  # src/image.c, letterbox_image
-        "kernel": "darknet_linear",
-        "border": 127.5,
+        "interpolation": "darknet_linear",
+        "pad_value": 127.5,
         "mean": NO_MEAN,
         "std": NO_STD,
     },
     "cifar": {
-        "shorter_side": 32,
-        "kernel": "pillow_bicubic",
+        "resize_size": 32,
+        "interpolation": "pillow_bicubic",
         "mean": [0.4914, 0.4822, 0.4465],
         "std": [0.247, 0.2435, 0.2616],
     },

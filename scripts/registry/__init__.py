@@ -1,0 +1,1 @@
+"""Builders of registry.json, its schema and the known answers, from the facts in facts/."""
