@@ -8,30 +8,36 @@ from __future__ import annotations
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-import h5py
-import numpy as np
-
-from modelzoo import conversion, registry, synthetic, weights
+from modelzoo import conversion, registry, weights
+from modelzoo.architectures import synthetic
+from modelzoo.formats import FORMATS
 from modelzoo.registry import Entry, Source
+from modelzoo.verification.comparison import synthetic_weights
 
-Arrays = dict[str, np.ndarray]
-DARKNET_HEADER = np.array([0, 2, 0, 0, 0], "<i4")  # the version, and how many pictures it was trained on
+NAMES = {  # of the files, or of their prefix
+    "keras_h5": "model.h5",
+    "tensorflow": "model.ckpt",
+    "mxnet": "model.params",
+    "safetensors": "model.safetensors",
+    "darknet": "model.weights",
+}
 
 
 def ours(entry: Entry, path: Path) -> Path:
-    shapes = conversion.weight_shapes(entry)
-    arrays = ((name, synthetic.array(name, shape)) for name, shape in shapes.items())
+    array, shapes = synthetic.values_of(entry.graph), conversion.weight_shapes(entry)
+    arrays = ((name, array(name, shape)) for name, shape in shapes.items())
     weights.write(path, arrays, {"model": entry.key})
     return path
 
 
 def upstream(entry: Entry, source: Source, folder: Path) -> Path:
     """A file of the source's format, packed as the upstream's, with synthetic weights."""
-    arrays = conversion.upstream_arrays(entry, conversion.family_of(source), synthetic.array)
-    written = WRITERS[source.format](folder, arrays)
+    converter, format = conversion.converter_of(source), FORMATS[source.format]
+    arrays = converter.upstream_arrays(entry.graph.variant, synthetic_weights(entry))
+    plan = [converter.plan(entry.graph.variant)] if converter.plan is not None else []
+    written = format.write(folder / NAMES[source.format], arrays, *plan)
     if len(written) == 1 and not source.member:
         return written[0]
     if source.urls[0].endswith((".tar.gz", ".tgz")):
@@ -43,65 +49,6 @@ def upstream(entry: Entry, source: Source, folder: Path) -> Path:
         for path in written:
             archive.write(path, source.member or path.name)
     return folder / "model.zip"
-
-
-def _keras(folder: Path, arrays: Arrays) -> list[Path]:
-    """As ours, without the receipt."""
-    path = folder / "model.h5"
-    weights.write(path, arrays.items(), {})
-    with h5py.File(path, "r+") as file:
-        del file.attrs[weights.RECEIPT]
-    return [path]
-
-
-def _checkpoint(folder: Path, arrays: Arrays) -> list[Path]:
-    import tensorflow as tf
-
-    prefix = folder / "model.ckpt"
-    slices = [""] * len(arrays)
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix),
-        tensor_names=list(arrays),
-        shape_and_slices=slices,
-        tensors=list(arrays.values()),
-    )
-    return sorted(folder.glob(f"{prefix.name}.*"))
-
-
-def _params(folder: Path, arrays: Arrays) -> list[Path]:
-    from tests.readers.files import mxnet_array, mxnet_file
-
-    path = folder / "model.params"
-    path.write_bytes(mxnet_file({name: mxnet_array(array) for name, array in arrays.items()}))
-    return [path]
-
-
-def _safetensors(folder: Path, arrays: Arrays) -> list[Path]:
-    from safetensors.numpy import save_file
-
-    save_file(arrays, folder / "model.safetensors")
-    return [folder / "model.safetensors"]
-
-
-def _darknet(folder: Path, arrays: Arrays) -> list[Path]:
-    """The arrays follow each other as in the plan."""
-    from modelzoo.conversion import darknet
-
-    path = folder / "model.weights"
-    with path.open("wb") as file:
-        file.write(DARKNET_HEADER.tobytes())
-        for name in darknet.plan("2"):
-            file.write(arrays[name].tobytes())
-    return [path]
-
-
-WRITERS: dict[str, Callable[[Path, Arrays], list[Path]]] = {
-    "keras_h5": _keras,
-    "tensorflow": _checkpoint,
-    "mxnet": _params,
-    "safetensors": _safetensors,
-    "darknet": _darknet,
-}
 
 
 if __name__ == "__main__":

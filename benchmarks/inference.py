@@ -1,4 +1,4 @@
-"""Pictures/s of our runtimes and of others, with the same weights, beside what the processor could do.
+"""Images/s of our runtimes and of others, with the same weights, beside what the processor could do.
 
     python -m benchmarks.inference [--models resnet50_v1b resnet101_v1b] [--torch-python PYTHON] [--json FILE]
 
@@ -13,6 +13,8 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,24 +42,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def measured(model: str, options: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="modelzoo-inference-") as place:
+    with tempfile.TemporaryDirectory(prefix="modelzoo-inference-") as place, ExitStack() as stack:
         folder = Path(place)
         prepare = [sys.executable, "-m", "benchmarks.peers", "prepare", model, place]
         subprocess.run(prepare, cwd=measuring.ROOT, check=True)
-        workers, missing = {}, {}
-        for name in PEERS:
-            python = options.torch_python if name.startswith("timm") else sys.executable
-            command = [python, "-m", "benchmarks.peers", name, place]
-            log, cache = folder / f"{len(workers) + len(missing)}.log", str(folder / "cache")
-            worker = measuring.Worker(command, log, MODELZOO_CACHE=cache)
-            if name in COMPILED:  # that process had TensorFlow in its memory; later ones have not
-                worker.close()
-                worker = measuring.Worker(command, log, MODELZOO_CACHE=cache)
-            if "missing" in worker.greeting:
-                missing[name] = worker.greeting["missing"]
-            else:
-                workers[name] = worker
-        memory = {name: {} for name in workers}
+        workers, missing = started(folder, options, stack)
+        memory: dict[str, dict[str, int]] = {name: {} for name in workers}
 
         def run(name: str) -> dict[str, float]:
             rates = {}
@@ -68,14 +58,12 @@ def measured(model: str, options: argparse.Namespace) -> dict[str, Any]:
             return rates
 
         found = measuring.taking_turns(list(workers), options.rounds, run)
-        for worker in workers.values():
-            worker.close()
         gemm = [2 * GEMM**3 * round_["1"] / 1e9 for round_ in found.pop("GEMM")]
         return {
             "model": (folder / "model.txt").read_text(),
-            "gflop_per_picture": float((folder / "gflop.txt").read_text()),
+            "gflop_per_image": float((folder / "gflop.txt").read_text()),
             "gemm_gflops": gemm,
-            "pictures_per_second": {
+            "images_per_second": {
                 name: {str(b): [r[str(b)] for r in rounds] for b in BATCHES} for name, rounds in found.items()
             },
             "memory_mib": {name: memory[name] for name in found},
@@ -84,17 +72,39 @@ def measured(model: str, options: argparse.Namespace) -> dict[str, Any]:
         }
 
 
+def started(
+    folder: Path, options: argparse.Namespace, stack: ExitStack
+) -> tuple[dict[str, measuring.Worker], dict[str, str]]:
+    """Each peer's worker, which ends with `stack`; and why a peer is not measured."""
+    workers, missing = {}, {}
+    for number, name in enumerate(PEERS):
+        if name == BF16 and (reason := measuring.not_measured("bf16")):
+            missing[name] = reason
+            continue
+        python = options.torch_python if name.startswith("timm") else sys.executable
+        command, log = [python, "-m", "benchmarks.peers", name, str(folder)], folder / f"{number}.log"
+        start = partial(measuring.Worker, command, log, MODELZOO_CACHE=str(folder / "cache"))
+        if name in COMPILED:  # the process that compiles has TensorFlow in its memory; later ones have not
+            start().close()
+        worker = stack.enter_context(start())
+        if "missing" in worker.greeting:
+            missing[name] = worker.greeting["missing"]
+        else:
+            workers[name] = worker
+    return workers, missing
+
+
 def text(figures: dict[str, Any]) -> str:
     return "\n\n".join(map(text_of, figures["networks"]))
 
 
 def text_of(figures: dict[str, Any]) -> str:
-    rates, peak = figures["pictures_per_second"], median(figures["gemm_gflops"])
-    work = figures["gflop_per_picture"]
+    rates, peak = figures["images_per_second"], median(figures["gemm_gflops"])
+    work = figures["gflop_per_image"]
     small, large = map(str, BATCHES)
     header = [
         "",
-        *(f"pictures/s, batch {batch}" for batch in BATCHES),
+        *(f"images/s, batch {batch}" for batch in BATCHES),
         *(f"x {KERAS}, batch {batch}" for batch in BATCHES),
         "of the GEMM peak",
         "memory, MiB",
@@ -109,20 +119,20 @@ def text_of(figures: dict[str, Any]) -> str:
         memory, error = figures["memory_mib"][name][large], figures["relative_error"][name]
         speeds = (measuring.spread(found[batch]) for batch in (small, large))
         rows.append([name, *speeds, *times, share, f"{memory:,}", f"{error:.0e}"])
-    rows += [[name, *["not measured"] * 2, *[""] * 5] for name in figures["missing"]]
+    rows += [[name, f"not measured: {why}", *[""] * 6] for name, why in figures["missing"].items()]
     return "\n".join(
         [
-            f"`{figures['model']}`, {work:.1f} GFLOP a picture; a product of two f32 matrices reaches "
+            f"`{figures['model']}`, {work:.1f} GFLOP an image; a product of two f32 matrices reaches "
             f"{measuring.spread(figures['gemm_gflops'], 0, ' GFLOP/s')}.",
             "",
             measuring.table(header, rows),
             "",
-            *ratios(rates),
+            *ratio_lines(rates),
         ]
     )
 
 
-def ratios(rates: dict[str, dict[str, list[float]]]) -> list[str]:
+def ratio_lines(rates: dict[str, dict[str, list[float]]]) -> list[str]:
     """A line for each ratio of ours to another, of the same rounds."""
     asked = [(OURS, KERAS), (OURS, PLAIN), (OURS, "ONNX Runtime"), (OURS, "timm, torch.compile")]
     return [

@@ -21,12 +21,22 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"  # photographs and real weights, which the project does not ship
 CAT = ROOT / "examples" / "cat.jpg"
 PACKAGES = ("keras", "tensorflow", "openvino", "onnxruntime", "tf2onnx", "torch", "timm", "numpy", "pillow")
+CAPABILITIES = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}  # our words and OpenVINO's
+ASK_CAPABILITIES = """
+import json, openvino
+print(json.dumps(list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))))
+"""
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+SECONDS_TO_END = 60  # for a worker, once nothing more is asked
 UNCOMPILED = "PYTHONDONTWRITEBYTECODE"  # with it every start compiles every module anew, as no user's does
 
 
-def main(parser: argparse.ArgumentParser, measure: Callable, text: Callable[[dict], str]) -> None:
-    """Measures, prints what the report says of it, and writes the figures as JSON if that is wanted."""
+def main(
+    parser: argparse.ArgumentParser,
+    measure: Callable[[argparse.Namespace], dict[str, Any]],
+    text: Callable[[dict[str, Any]], str],
+) -> None:
+    """Measures, prints what the report says of it, and writes the figures as JSON on request."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     options = parser.parse_args()
     figures = {"machine": machine(), **measure(options)}
@@ -36,6 +46,7 @@ def main(parser: argparse.ArgumentParser, measure: Callable, text: Callable[[dic
 
 
 def machine() -> dict[str, Any]:
+    """The processor, its cores, and the versions of Python and of the packages that are installed."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -46,17 +57,34 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
+    """Its name as Linux has it, or Python's word for it elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())  # ARM's has no such line
 
 
 def described(facts: Mapping[str, Any]) -> str:
     """The machine in a sentence."""
     versions = ", ".join(f"{name} {facts[name]}" for name in ("python", *PACKAGES) if name in facts)
     return f"{facts['processor']}, {facts['cores']} cores; {versions}."
+
+
+def not_measured(precision: str) -> str | None:
+    """Why a precision is not measured on this machine; None if it is."""
+    return None if CAPABILITIES[precision] in capabilities() else f"this CPU has no {precision}"
+
+
+def capabilities() -> list[str]:
+    """What OpenVINO says that this CPU computes in, in its own words.
+
+    Asked in another process: the memory of this one would count as that of the programs that it starts.
+    """
+    asked = [sys.executable, "-c", ASK_CAPABILITIES]
+    run = subprocess.run(asked, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(run.stdout)
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -66,12 +94,16 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 class Worker:
-    """A program in a process of its own, which answers lines of JSON with lines of JSON."""
+    """A program in its own process that answers lines of JSON with lines of JSON.
+
+    A context manager: at its end, as after any error, the process has ended and its pipes are closed. A
+    program that ends without an answer raises SystemExit with the tail of `log`, to which its stderr goes.
+    """
 
     def __init__(self, command: Sequence[str], log: Path, **variables: str):
         self._log = log
-        with log.open("w") as errors:
-            self._process = subprocess.Popen(
+        with log.open("wb") as errors:
+            self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
                 env=environment(**variables),
@@ -80,38 +112,60 @@ class Worker:
                 stderr=errors,
                 text=True,
             )
-        self.greeting = self._answer()
+        try:
+            self.greeting = self._answer()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         with suppress(BrokenPipeError):  # the missing answer says more
-            self._process.stdin.write(json.dumps(question) + "\n")
-            self._process.stdin.flush()
+            self.process.stdin.write(json.dumps(question) + "\n")
+            self.process.stdin.flush()
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        line = self._process.stdout.readline()
+        line = self.process.stdout.readline()
         if not line:
             self.close()
-            raise SystemExit(f"{' '.join(self._process.args)} ended:\n{self._log.read_text()[-2000:]}")
+            command, status = " ".join(self.process.args), self.process.returncode
+            raise SystemExit(f"{command} ended with status {status} and no answer:\n{tail(self._log)}")
         return json.loads(line)
 
     def close(self) -> None:
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
+        """Ends the process, dead or alive, and may be called again: the end of its input asks it to stop."""
+        with suppress(BrokenPipeError):  # closing writes what a dead process did not read
+            self.process.stdin.close()
+        self.process.stdout.close()
+        try:
+            self.process.wait(SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def tail(log: Path, characters: int = 2000) -> str:
+    """The last lines of a program's stderr, whatever bytes they are."""
+    return log.read_text("utf-8", errors="replace")[-characters:] or "(it wrote nothing to stderr)"
 
 
 @contextmanager
 def only_answers_on_stdout() -> Iterator[Callable[[dict[str, Any]], None]]:
     """In a worker: the function that answers. Whatever else the program prints goes to stderr."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
 
-    def say(answer: dict[str, Any]) -> None:
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        def say(answer: dict[str, Any]) -> None:
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
 
-    yield say
+        yield say
 
 
 def whole_process(
@@ -126,7 +180,7 @@ def whole_process(
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             errors.seek(0)
-            raise SystemExit(f"{' '.join(command)} failed:\n{errors.read().decode()[-2000:]}")
+            raise SystemExit(f"{' '.join(command)} failed:\n{errors.read().decode(errors='replace')[-2000:]}")
         output.seek(0)
         return {"seconds": seconds, "mib": usage.ru_maxrss / 2**10, "output": output.read().decode()}
 
@@ -153,6 +207,7 @@ def taking_turns(names: Sequence[str], rounds: int, run: Callable[[str], Any]) -
 
 
 def ratios(ours: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Of each round, ours divided by the other's."""
     return [a / b for a, b in zip(ours, others, strict=True)]
 
 

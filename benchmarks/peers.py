@@ -3,7 +3,7 @@
     python -m benchmarks.peers prepare MODEL FOLDER     # the same weights in everybody's format
     python -m benchmarks.peers PEER FOLDER              # answers lines of JSON; see serve()
 
-A peer is a function from the folder to a function from pictures, float32 (batch, height, width, 3), to
+A peer is a function from the folder to a function from images, float32 (batch, height, width, 3), to
 probabilities, (batch, classes). Nothing but the peer's own packages is imported in its process.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks import measuring
 
 Peer = Callable[[np.ndarray], np.ndarray]
-LARGEST = 32  # pictures at once
+LARGEST = 32  # images at once
 GEMM = 4096  # the side of the matrices whose product tells what the processor can do
 
 
@@ -29,7 +29,8 @@ def modelzoo_classifier(folder: Path, runtime: str, precision: str = "f32") -> P
     import modelzoo
 
     name, weights = (folder / "model.txt").read_text(), folder / "model.h5"
-    return modelzoo.Classifier(name, weights=weights, runtime=runtime, precision=precision).predictor.predict
+    classifier = modelzoo.Classifier(name, weights=weights, runtime=runtime, precision=precision)
+    return classifier.pipeline.network.predict
 
 
 def keras_predict(folder: Path) -> Peer:
@@ -69,7 +70,7 @@ def onnx_runtime(folder: Path) -> Peer:
 
 
 def timm(folder: Path, compiled: bool) -> Peer:
-    """Channels last, which is faster on a CPU, so that our pictures need not be copied."""
+    """Channels last, which is faster on a CPU, so that our images need not be copied."""
     import torch
 
     _register_torchvisions_operators(torch)
@@ -130,11 +131,11 @@ PEERS: dict[str, Callable[[Path], Peer]] = {
 
 
 def prepare(name: str, folder: Path) -> None:
-    """Writes the model with synthetic weights as each peer wants it, pictures, and Keras' answer to them."""
+    """Writes the model with synthetic weights as each peer wants it, images, and Keras' answer to them."""
     import modelzoo
     from benchmarks import files
-    from modelzoo import conversion, synthetic
-    from modelzoo.conversion import timm
+    from modelzoo import conversion
+    from modelzoo.verification.comparison import synthetic_weights
 
     entry = modelzoo.info(name)
     model = modelzoo.load(name, weights="synthetic")
@@ -148,7 +149,9 @@ def prepare(name: str, folder: Path) -> None:
     if "gluon" in entry.key:
         hub = entry.sources[-1].urls[0].split("/")[4]  # https://huggingface.co/timm/NAME/resolve/...
         (folder / "timm.txt").write_text(hub)
-        np.savez(folder / "timm.npz", **conversion.upstream_arrays(entry, timm, synthetic.array))
+        timm = conversion.CONVERTERS["timm"]
+        upstream = timm.upstream_arrays(entry.graph.variant, synthetic_weights(entry))
+        np.savez(folder / "timm.npz", **upstream)
     import openvino as ov
 
     ov.save_model(ov.convert_model(model), folder / "model.xml", compress_to_fp16=False)
@@ -159,7 +162,7 @@ def prepare(name: str, folder: Path) -> None:
 
 
 def gflop(model) -> float:
-    """10^9 multiplications and additions for one picture, in convolutions and dense layers."""
+    """10^9 multiplications and additions for one image, in convolutions and dense layers."""
     total = 0
     for layer in model.layers:
         kernel = getattr(layer, "kernel", None)
@@ -169,7 +172,7 @@ def gflop(model) -> float:
 
 
 def serve(name: str, folder: Path) -> None:
-    """Answers {"batch": pictures, "seconds": at least} with pictures/s and peak memory in MiB.
+    """Answers {"batch": images, "seconds": at least} with images/s and peak memory in MiB.
 
     Greets with the relative L2 error of the output, or with what is missing.
     """

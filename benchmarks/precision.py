@@ -1,19 +1,18 @@
-"""What bf16 and f16 change in the answers, on real pictures and with real weights.
+"""What bf16 and f16 change in the answers, on real images and with real weights.
 
     python -m benchmarks.precision [--json FILE]
 
-Two networks with trained weights: the bundled one, on CIFAR-10's test pictures, and keras.applications'
+Two networks with trained weights: the bundled one, on CIFAR-10's test images, and keras.applications'
 MobileNet 0.25, whose pooled features feed a ridge classifier of clothes, which is fitted to the training
 photos in f32 and asked about the test photos in each precision. Beside OpenVINO's precisions stands Keras'
-own "mixed_bfloat16": what that changes, too, is the number format's doing. Both sets of pictures are in
+own "mixed_bfloat16": what that changes, too, is the number format's doing. Both sets of images are in
 ../shared/data, which the project does not ship.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ import modelzoo
 from benchmarks import measuring
 from benchmarks.measuring import DATA
 from modelzoo import runtimes
+from modelzoo.zoo import NetworkOptions
 
 BUNDLED = "resnet9_cifar10.modelzoo"
 MOBILENET = "mobilenet_0.25_224.keras"
@@ -39,19 +39,21 @@ def main() -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     if not DATA.is_dir():
-        raise SystemExit(f"The pictures are not there: {DATA}")
-    return {"networks": [cifar10(), clothes()]}
+        raise SystemExit(f"The images are not there: {DATA}")
+    missing = {name: reason for name in runtimes.PRECISIONS if (reason := measuring.not_measured(name))}
+    precisions = [name for name in (*runtimes.PRECISIONS, KERAS) if name not in missing]
+    return {"networks": [cifar10(precisions), clothes(precisions)], "missing": missing}
 
 
-def cifar10() -> dict[str, Any]:
-    pictures, labels = cifar10_test()
+def cifar10(precisions: list[str]) -> dict[str, Any]:
+    images, labels = cifar10_test()
 
     def probabilities(precision: str) -> np.ndarray:
         run = network(BUNDLED, precision)
-        return np.concatenate([run(part) for part in parts(pictures)])
+        return np.concatenate([run(part) for part in parts(images)])
 
-    scores = in_each_precision(probabilities)
-    return {"network": f"`{BUNDLED}`, {len(labels):,} pictures of CIFAR-10"} | compared(scores, labels)
+    scores = {precision: probabilities(precision) for precision in precisions}
+    return {"network": f"`{BUNDLED}`, {len(labels):,} images of CIFAR-10"} | compared(scores, labels)
 
 
 def cifar10_test() -> tuple[list[bytes], np.ndarray]:
@@ -60,22 +62,21 @@ def cifar10_test() -> tuple[list[bytes], np.ndarray]:
     return [stream[a:b] for a, b in pairwise(offsets)], labels
 
 
-def clothes() -> dict[str, Any]:
+def clothes(precisions: list[str]) -> dict[str, Any]:
     (training, known), (test, labels) = (photos(DATA / "clothing" / part) for part in ("train", "test"))
 
-    def features(precision: str, pictures: list[np.ndarray]) -> np.ndarray:
-        run = network(MOBILENET, precision, weights=MOBILENET_FILE, include_top=False, pooling="avg")
-        return np.concatenate([run(part) for part in parts(pictures)])
+    def features(precision: str, images: list[np.ndarray]) -> np.ndarray:
+        run = network(MOBILENET, precision, weights=str(MOBILENET_FILE), include_top=False, pooling="avg")
+        return np.concatenate([run(part) for part in parts(images)])
 
     x = features("f32", training)
     mean, deviation = x.mean(0), x.std(0)
     x = (x - mean) / deviation
     one_hot = np.eye(known.max() + 1)[known]
     ridge = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (one_hot - one_hot.mean(0)))
-    scores = in_each_precision(lambda precision: (features(precision, test) - mean) / deviation @ ridge)
-    return {"network": f"`{MOBILENET}` and a ridge, {len(labels)} photos of clothes"} | compared(
-        scores, labels
-    )
+    scores = {name: (features(name, test) - mean) / deviation @ ridge for name in precisions}
+    title = f"`{MOBILENET}` and a ridge, {len(labels)} photos of clothes"
+    return {"network": title} | compared(scores, labels)
 
 
 def photos(folder: Path) -> tuple[list[np.ndarray], np.ndarray]:
@@ -92,29 +93,20 @@ def middle_square(path: Path, side: int = 224) -> np.ndarray:
         return np.asarray(square.resize((side, side), Image.Resampling.BILINEAR))
 
 
-def parts(pictures: list, size: int = 500):
-    return (pictures[start : start + size] for start in range(0, len(pictures), size))
+def parts(images: list[Any], size: int = 500) -> Iterator[list[Any]]:
+    return (images[start : start + size] for start in range(0, len(images), size))
 
 
-def network(name: str, precision: str, weights="pretrained", **arguments) -> Callable[[list], np.ndarray]:
-    """From pictures to the network's output; raises ValueError if this CPU does not compute so."""
+def network(
+    name: str, precision: str, weights: str = "pretrained", **arguments: Any
+) -> Callable[[list[Any]], np.ndarray]:
+    """From images to the network's output, in one of the precisions or as Keras' mixed_bfloat16 has it."""
     if precision == KERAS:
         predict = modelzoo.load(name, weights=weights, dtype=KERAS, **arguments).predict_on_batch
     else:
-        entry = modelzoo.info(name)
-        predict = runtimes.predictor(entry, weights, "openvino", precision, **arguments).predict
-    return lambda pictures: np.asarray(predict(modelzoo.preprocess(pictures, name)), np.float32)
-
-
-def in_each_precision(scores: Callable[[str], np.ndarray]) -> dict[str, np.ndarray]:
-    """What `scores` gives for f32 and for whatever else this CPU computes in."""
-    found = {}
-    for precision in (*runtimes.PRECISIONS, KERAS):
-        try:
-            found[precision] = scores(precision)
-        except ValueError as error:
-            print(f"{precision}: {error}", file=sys.stderr)
-    return found
+        deployment = modelzoo.Deployment(name, weights, "openvino", precision)
+        predict = runtimes.predictor(deployment, NetworkOptions(**arguments)).predict
+    return lambda images: np.asarray(predict(modelzoo.preprocess(images, name)), np.float32)
 
 
 def compared(scores: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, Any]:
@@ -130,20 +122,26 @@ def compared(scores: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, Any
 
 
 def text(figures: dict[str, Any]) -> str:
+    missing = figures["missing"]
     rows = [
         [
             one["network"] if precision == "f32" else "",
             f"Keras, {KERAS}" if precision == KERAS else precision,
-            f"{found['accuracy']:.2%}",
-            f"{found['agreement']:.2%}",
-            f"{found['relative_error']:.0e}",
+            *(
+                [f"not measured: {missing[precision]}", "", ""]
+                if precision in missing
+                else cells(one[precision])
+            ),
         ]
         for one in figures["networks"]
         for precision in (*runtimes.PRECISIONS, KERAS)
-        if (found := one.get(precision))
     ]
-    header = ["network and pictures", "precision", "accuracy", "top-1 as in f32", "error of the scores"]
+    header = ["network and images", "precision", "accuracy", "top-1 as in f32", "error of the scores"]
     return measuring.table(header, rows)
+
+
+def cells(found: dict[str, float]) -> list[str]:
+    return [f"{found['accuracy']:.2%}", f"{found['agreement']:.2%}", f"{found['relative_error']:.0e}"]
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ PLOT = FOLDER / "inference.svg"
 OURS, OTHERS = "#2a78b8", "#9aa3ab"
 SECTIONS = (
     ("From a cold start to the top five", "cold", cold),
-    ("Pictures per second", "inference", inference),
+    ("Images per second", "inference", inference),
     ("What bf16 and f16 change", "precision", precision),
-    ("Folders of pictures", "bulk", bulk),
+    ("Folders of images", "bulk", bulk),
     ("From the upstream's file to ours", "convert", convert),
 )
 INTRODUCTION = """# Benchmarks
@@ -32,7 +32,7 @@ Convolutions skip the zeros of their padding, so that a network can exceed the s
 processor multiplies in bf16 at most twice as often as in f32, which bounds what bf16 can gain where f32 is at
 its peak already. torch and timm ran in an environment of their own (torch 2.13, timm 1.0, CPU).
 
-On a GPU nothing was measured. int8 is not offered: it needs pictures to calibrate with, and changes answers.
+On a GPU nothing was measured. int8 is not offered: it needs images to calibrate with, and changes answers.
 """
 
 
@@ -56,12 +56,12 @@ def page() -> str:
             module.text(figures) + "\n",
         ]
         if name == "inference":
-            parts.append(f"![pictures per second](benchmarks/{PLOT.name})\n")
+            parts.append(f"![images per second](benchmarks/{PLOT.name})\n")
     return "\n".join(parts)
 
 
 def plot(figures: dict[str, Any]) -> None:
-    """Pictures/s of each program: a panel for each network, a bar for each size of batch."""
+    """Images/s of each program: a panel for each network, a bar for each size of batch."""
     import matplotlib as mpl
     import numpy as np
 
@@ -71,19 +71,19 @@ def plot(figures: dict[str, Any]) -> None:
 
     networks = figures["networks"]
     last = str(inference.BATCHES[-1])
-    found = networks[0]["pictures_per_second"]
+    found = networks[0]["images_per_second"]
     names = sorted(found, key=lambda name: median(found[name][last]))
     panels, every = plt.subplots(1, len(networks), figsize=(10, 4.2), layout="constrained", sharey=True)
     for axes, network in zip(np.ravel(every), networks, strict=True):
         for offset, batch in ((0.2, inference.BATCHES[0]), (-0.2, inference.BATCHES[-1])):
-            rates = [median(network["pictures_per_second"][name][str(batch)]) for name in names]
-            colours = [OURS if "modelzoo" in name else OTHERS for name in names]
+            rates = [median(network["images_per_second"][name][str(batch)]) for name in names]
+            colors = [OURS if "modelzoo" in name else OTHERS for name in names]
             places = [place + offset for place in range(len(names))]
-            bars = axes.barh(places, rates, 0.36, color=colours, alpha=0.6 if batch == 1 else 1)
+            bars = axes.barh(places, rates, 0.36, color=colors, alpha=0.6 if batch == 1 else 1)
             axes.bar_label(bars, fmt=f"%.1f  (batch {batch})", padding=3, fontsize=7)
         axes.set_yticks(range(len(names)), names)
         axes.set_title(network["model"], loc="left")
-        axes.set_xlabel("pictures per second")
+        axes.set_xlabel("images per second")
         axes.margins(x=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     where = f"{figures['machine']['processor']}, {figures['machine']['cores']} cores"

@@ -34,7 +34,22 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_network(monkeypatch):
+def _leaves_nothing():
+    """A test that leaves another environment or working folder behind would fail a later one."""
+    before = _surroundings()
+    yield
+    assert _surroundings() == before
+
+
+def _surroundings() -> tuple[str, dict[str, str]]:
+    ours = {
+        name: value for name, value in os.environ.items() if name.startswith(("MODELZOO", "KERAS", "TF_"))
+    }
+    return os.getcwd(), ours
+
+
+@pytest.fixture(autouse=True)
+def _no_network(_leaves_nothing, monkeypatch):
     """Addresses beyond this machine cannot be reached, as on an aeroplane."""
     connect, lookup = socket.socket.connect, socket.getaddrinfo
 
@@ -54,8 +69,9 @@ def _no_network(monkeypatch):
 
 @pytest.fixture(scope="session")
 def resnet18_file(tmp_path_factory) -> Path:
-    """One of our weight files: resnet18_v1b.gluon with synthetic weights."""
-    from modelzoo import conversion, registry, synthetic, weights
+    """A weight file: resnet18_v1b.gluon with synthetic weights."""
+    from modelzoo import conversion, registry, weights
+    from modelzoo.architectures import synthetic
 
     path = tmp_path_factory.mktemp("files") / "resnet18_v1b.gluon.h5"
     shapes = conversion.weight_shapes(registry.info("resnet18_v1b"))
@@ -68,7 +84,7 @@ def resnet18_file(tmp_path_factory) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter):
-    """The figures that tests recorded: of each model that was compared, and of the transfers with faults."""
+    """The figures that tests recorded: of models compared, of transfers with faults, of the code."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
     recorded = [pair for report in reports for pair in report.user_properties]
     if rows := sorted(value for name, value in recorded if name == "parity"):
@@ -83,3 +99,7 @@ def pytest_terminal_summary(terminalreporter):
             f"{len(cases)} transfers (faults x positions x once or always x checksum or none): "
             f"{cases.count('arrived')} arrived, {cases.count('refused')} refused, 0 lost"
         )
+    if shape := sorted(value for name, value in recorded if name == "shape"):
+        terminalreporter.section("shape of the code")
+        for line in shape:
+            terminalreporter.write_line(line)
