@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -123,7 +123,7 @@ def _read(path: Path, key: Key) -> Stored:
     tail: Any = json.loads(mapped[begin:end])
     if not isinstance(tail, dict) or tail.keys() != {"facts", "warning"} or tail["facts"] != key.facts:
         raise ValueError(f"{path} is of other facts")
-    warning: str | None = tail["warning"]
+    warning: str | None = cast("dict[str, Any]", tail)["warning"]
     return Stored(np.frombuffer(mapped, np.uint8, begin), warning)
 
 
