@@ -241,6 +241,31 @@ def test_a_crop_has_the_pixels_of_the_whole(interpolation):
     np.testing.assert_array_equal(crop, whole[14:46, 84:116])
 
 
+def nearest_columns(resize, source: int, target: int) -> list[int]:
+    """Which column of an image each of the resized image shows."""
+    columns = np.arange(source)[None, :, None]
+    image = np.concatenate([columns // 256, columns % 256, columns * 0], axis=-1).astype(np.uint8)
+    resized = resize(image, Axis(1, 1, 0, 1), Axis(source, target, 0, target))
+    return (resized[0].astype(int) @ [256, 1, 0]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [(1360, 224), (1200, 299), (907, 224), (224, 224), (3, 7), (1, 9)]
+)
+def test_an_old_pillow_adds_the_scale_up_in_double_precision(source, target):
+    places, place = [], 0.0
+    for _ in range(target):
+        places.append(int(place))
+        place += source / target
+    assert nearest_columns(resampling.pillow3_nearest, source, target) == places
+
+
+def test_an_old_pillows_pixels_are_neither_todays_nor_those_of_multiplied_positions():
+    old = np.array(nearest_columns(resampling.pillow3_nearest, 1360, 224))
+    assert (old - np.arange(224) * 1360 // 224).tolist().count(-1) == 10
+    assert (old != nearest_columns(resampling.pillow_nearest, 1360, 224)).all()
+
+
 @pytest.mark.parametrize("fraction", [0.875, 0.5, 0.33, 1.0])
 def test_the_middle_is_tensorflows_central_crop(fraction):
     for side in (*range(1, 70), 999, 1000, 4032):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -83,6 +84,39 @@ def test_other_answers(publish, changes, passed, detail):
     *_, answer = verification.verify(OWN, images=publish(**changes))
     assert answer.passed is passed
     assert re.search(detail, answer.detail)
+
+
+def answer_of(output: str, expected, tolerance: float = 0.01) -> KnownAnswer:
+    return KnownAnswer(
+        model="*", image="x", output=output, expected=expected, tolerance=tolerance, source="this test"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "passed", "detail"),
+    [
+        ([0.1, 0.6, 0.3], True, "in the published order, off by 0.0e+00 at most, up to 0.01 is right"),
+        ([0.1, 0.605, 0.3], True, "in the published order, off by 5.0e-03 at most"),
+        ([0.1, 0.7, 0.3], False, "in the published order, off by 1.0e-01 at most"),
+        ([0.305, 0.6, 0.3], True, "not in the published order, off by 0.0e+00"),
+        ([0.5, 0.6, 0.3], False, "not in the published order, off by 0.0e+00"),
+        ([np.nan, 0.6, 0.3], False, ""),
+        ([0.1, np.nan, 0.3], False, ""),
+    ],
+)
+def test_the_published_classes_come_first_and_have_the_published_values(values, passed, detail):
+    answer = answer_of("probabilities", ((1, 0.6), (2, 0.3)))
+    verdict, text = known_answers.judge(answer, np.array(values))
+    assert verdict is passed
+    assert text.startswith(detail)
+
+
+def test_of_features_only_the_published_places_are_compared():
+    answer = answer_of("pool", ((1, 0.6), (2, 0.3)))
+    assert known_answers.judge(answer, np.array([9.0, 0.6, 0.3])) == (
+        True,
+        "off by 0.0e+00 at most, up to 0.01 is right",
+    )
 
 
 def test_an_image_that_is_not_available_is_said_to_be_missing(publish):
@@ -173,9 +207,14 @@ def test_an_answer_may_want_another_size_and_other_channels():
         preprocessing="keras_tf",
         size=64,
         channels="BGR",
+        interpolation="opencv_linear",
     )
     preprocessing = known_answers.preprocessing_of(entry, answer)
-    assert preprocessing == replace(registry.packaged().named_preprocessing("keras_tf", 64), channels="BGR")
+    assert preprocessing == replace(
+        registry.packaged().named_preprocessing("keras_tf", 64),
+        channels="BGR",
+        interpolation="opencv_linear",
+    )
     assert known_answers.network_input(entry, answer, None).shape == (1, 64, 64, 3)
 
 
@@ -183,3 +222,30 @@ def test_an_answer_may_want_another_size_and_other_channels():
 @pytest.mark.parametrize("name", KNOWN.images)
 def test_the_images_are_those_whose_checksums_are_known(name):
     assert known_answers.find_image(KNOWN.images[name], PHOTOS).stem == name
+
+
+MMDNN = [answer for answer in KNOWN.answers if answer.source.startswith("Microsoft/MMdnn@")]
+
+
+def test_mmdnns_answers_have_the_pixels_and_the_tolerance_that_genuine_weights_gave():
+    assert len(MMDNN) == 24
+    assert {answer.interpolation for answer in MMDNN} == {"pillow3_nearest"}
+    tolerances = {(answer.output, answer.tolerance) for answer in MMDNN}
+    assert tolerances == {("logits", 2e-3), ("probabilities", 5e-4)}
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"{PHOTOS} is not there")
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("mmdnn_seagull", "b9d1bb05add6b5573a2031040cdcfb7a1ceaff75fbfa08a5cbbad488ecc464a3"),
+        ("mmdnn_elephant_2017", "808109fa89c3474514174b54e57ac2162a3acb0272935ab7a4df849c76ed9f59"),
+    ],
+)
+def test_mmdnns_images_have_the_pixels_that_gave_the_published_values(name, digest):
+    """With these the genuine MobileNet of 2017 is off by 9.8e-6 in logits at most."""
+    preprocessing = replace(
+        registry.packaged().named_preprocessing("keras_raw", 224), interpolation="pillow3_nearest"
+    )
+    pixels = preprocess(PHOTOS / f"{name}.jpg", preprocessing).astype(np.uint8)
+    assert hashlib.sha256(pixels.tobytes()).hexdigest() == digest

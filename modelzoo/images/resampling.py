@@ -1,7 +1,7 @@
-"""Resampling as the original programs did it: Darknet's, OpenCV's and TensorFlow 1's, written out here.
+"""Resampling as the original programs did it: Darknet, OpenCV, TensorFlow 1 and old Pillow, written out here.
 
-Pillow's resize is another filter, up to 120 levels off. Each function computes only the pixels inside the
-crop, so that a 1 x 10000 image costs what a square costs.
+Pillow's bilinear resize is another filter, up to 120 levels off. Each function computes only the pixels
+inside the crop, so that a 1 x 10000 image costs what a square costs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 LINEAR_SCALE = 2048  # OpenCV holds bilinear weights as integers, in 1/2048
+MOST_SUMMED = 2**20  # scales; of an axis that is longer still, the first ones are multiplied
 
 Pixels = npt.NDArray[np.uint8]  # (height, width, 3), RGB
 Floats = npt.NDArray[np.float32]
@@ -153,6 +154,26 @@ def pillow_nearest(pixels: Pixels, rows: Axis, columns: Axis) -> Pixels:
     return _pillow(pixels, rows, columns, Image.Resampling.NEAREST)
 
 
+def pillow3_nearest(pixels: Pixels, rows: Axis, columns: Axis) -> Pixels:
+    """Pillow's nearest pixel before version 3.4, uint8 (rows.crop, columns.crop, 3).
+
+    Pixel n of the target shows what lies at n times the scale, not at its center. The program adds the scale
+    up, in float64, so that a position which should be whole may end just below and show the pixel before
+    (ImagingScaleAffine, https://github.com/python-pillow/Pillow/blob/3.3.0/libImaging/Geometry.c).
+    """
+    return pixels[np.ix_(_summed_positions(rows), _summed_positions(columns))]
+
+
+def _summed_positions(axis: Axis) -> Indices:
+    """For each kept pixel, the source pixel at the sum of as many scales."""
+    scale, end = axis.source / axis.target, axis.start + axis.crop
+    first = min(axis.start, max(end - MOST_SUMMED, 0))
+    places = np.full(end - first, scale)
+    places[0] = first * scale
+    np.add.accumulate(places, out=places)
+    return np.minimum(places[axis.start - first :].astype(np.int64), axis.source - 1)
+
+
 def _pillow(pixels: Pixels, rows: Axis, columns: Axis, interpolation: Image.Resampling) -> Pixels:
     top, bottom = _source_span(rows)
     left, right = _source_span(columns)
@@ -168,6 +189,7 @@ def _source_span(axis: Axis) -> tuple[float, float]:
 INTERPOLATIONS: dict[str, Callable[[Pixels, Axis, Axis], Pixels | Floats]] = {
     "darknet_linear": darknet_linear,
     "opencv_linear": opencv_linear,
+    "pillow3_nearest": pillow3_nearest,
     "pillow_bicubic": pillow_bicubic,
     "pillow_nearest": pillow_nearest,
     "tf1_bilinear": tf1_bilinear,

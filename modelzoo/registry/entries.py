@@ -12,7 +12,9 @@ from modelzoo.errors import UnknownModel, quoted
 UNKNOWN = "unknown"  # for what the author does not state
 NEAREST = 3  # names offered for an unknown one
 
-Interpolation = Literal["darknet_linear", "opencv_linear", "pillow_bicubic", "pillow_nearest", "tf1_bilinear"]
+Interpolation = Literal[
+    "darknet_linear", "opencv_linear", "pillow3_nearest", "pillow_bicubic", "pillow_nearest", "tf1_bilinear"
+]
 Format = Literal["darknet", "keras_h5", "mxnet", "safetensors", "tensorflow"]
 Task = Literal["classification", "detection"]
 
