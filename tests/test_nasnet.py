@@ -10,8 +10,6 @@ from modelzoo.conversion import slim_nasnet as nasnet
 # Of a checkpoint that research/slim wrote while it trained nasnet_mobile.
 BESIDE = [
     "global_step",
-    "conv0/weights/ExponentialMovingAverage",
-    "conv0_bn/moving_mean/ExponentialMovingAverage",
     "cell_3/comb_iter_0/left/separable_5x5_1/depthwise_weights/RMSProp",
     "cell_3/comb_iter_0/left/separable_5x5_1/depthwise_weights/RMSProp_1",
     "aux_7/aux_logits/proj/weights",

@@ -10,7 +10,7 @@ import pytest
 import modelzoo
 from modelzoo import conversion, registry, weights
 from modelzoo.architectures import synthetic
-from modelzoo.conversion import slim_mobilenet as mobilenet
+from modelzoo.conversion.averages import SUFFIX
 from modelzoo.errors import ConversionError
 from modelzoo.formats import write_tensorflow_checkpoint
 from modelzoo.verification import comparison, originals
@@ -36,7 +36,7 @@ def trained(plain):
     """What training leaves: averages (here the synthetic weights), the last values, slots and a step."""
     arrays = {"global_step": np.array(7)}
     for name, array in plain.items():
-        arrays[name + mobilenet.AVERAGE] = array
+        arrays[name + SUFFIX] = array
         arrays[name] = array + 1
         if "moving_" not in name:
             arrays |= {f"{name}/RMSProp": array + 2, f"{name}/RMSProp_1": array + 3}
@@ -102,9 +102,7 @@ def test_a_checkpoint_without_averages_gives_its_plain_weights(entry, plain, tmp
 
 def test_where_only_trained_weights_are_averaged_the_statistics_are_the_plain_ones(entry, trained, tmp_path):
     arrays = {
-        name: array
-        for name, array in trained.items()
-        if not ("moving_" in name and name.endswith(mobilenet.AVERAGE))
+        name: array for name, array in trained.items() if not ("moving_" in name and name.endswith(SUFFIX))
     }
     conversion.convert(entry, save(tmp_path / "model.ckpt", arrays), tmp_path / "out.h5")
     assert different(tmp_path / "out.h5", lambda name: "moving_" in name) == []
@@ -114,7 +112,7 @@ def test_where_only_trained_weights_are_averaged_the_statistics_are_the_plain_on
     ("change", "message"),
     [
         (
-            lambda arrays: {n: a for n, a in arrays.items() if n != STEM + mobilenet.AVERAGE},
+            lambda arrays: {n: a for n, a in arrays.items() if n != STEM + SUFFIX},
             "expected 137 tensors, found 136; missing: MobilenetV1/Conv2d_0/weights/ExponentialMovingAverage",
         ),
         (

@@ -25,6 +25,7 @@ def add_commands(commands: Any) -> None:
     command = add_command(
         commands, "add", _add, "installs a weight file that you have, modelzoo's or the upstream's"
     )
+    _add_average(command)
     add_model(command, "name", nargs="?", help="default: the model that the file is recognized as")
     add_file(command, "file", type=Path)
 
@@ -41,9 +42,22 @@ def add_commands(commands: Any) -> None:
         _convert,
         "converts an upstream file to a modelzoo weight file; prints its provenance",
     )
+    _add_average(command)
     add_model(command, "name")
     add_file(command, "file", type=Path, help="a file, archive, folder or checkpoint prefix")
     add_file(command, "-o", "--output", type=Path, required=True)
+
+
+def _add_average(command: argparse.ArgumentParser) -> None:
+    """--average and --raw: which copy is taken of a checkpoint that holds both."""
+    choice = command.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--average",
+        action="store_true",
+        default=None,
+        help="take a checkpoint's moving averages; default: as its authors evaluated it",
+    )
+    choice.add_argument("--raw", dest="average", action="store_false", help="take its raw weights")
 
 
 def _download(options: argparse.Namespace) -> int:
@@ -67,7 +81,7 @@ def _add(options: argparse.Namespace) -> int:
     name = options.name or store.recognize(options.file)
     if options.name is None and not options.json:
         print(f"{options.file} has the weights of {name}")
-    _print_place(options, name, store.add(name, options.file))
+    _print_place(options, name, store.add(name, options.file, average=options.average))
     return 0
 
 
@@ -85,7 +99,7 @@ def _unbundle(options: argparse.Namespace) -> int:
 
 def _convert(options: argparse.Namespace) -> int:
     entry = registry.info(options.name)
-    provenance = store.convert(entry, options.file, options.output)
+    provenance = store.convert(entry, options.file, options.output, average=options.average)
     if options.json:
         print_json(provenance)
     else:

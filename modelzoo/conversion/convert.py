@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from modelzoo import weights
-from modelzoo.conversion import checksums, recognition
+from modelzoo.conversion import averages, checksums, recognition
+from modelzoo.conversion.converter import Converter
 from modelzoo.conversion.converters import converter_of
 from modelzoo.conversion.pairing import PairingError
 from modelzoo.conversion.reading import has_format, open_tensors
@@ -18,6 +20,7 @@ from modelzoo.errors import ConversionError, abbreviated
 from modelzoo.formats import archives
 from modelzoo.registry import Entry, Source
 
+LOG = logging.getLogger("modelzoo")
 VERSION = 1  # of the converters; it grows when the same upstream file would give other weights
 
 
@@ -28,6 +31,7 @@ def convert(
     *,
     official: bool = False,
     include_top: bool = True,
+    average: bool | None = None,
     verified: Sequence[str] = (),
     parity: Mapping[str, Any] | None = None,
     candidates: Iterable[Entry] = (),
@@ -35,10 +39,12 @@ def convert(
     """Writes the upstream file, folder, checkpoint prefix or archive `path` as ours; returns the provenance.
 
     The file is the entry's first source of its format. `official` demands every checksum that the registry
-    has of it. Without `include_top` the top's weights may be missing, then also in ours. `verified`, what the
-    caller made sure of, and `parity`, figures of a comparison, go into the provenance. Memory: one tensor.
-    Raises ConversionError, with nothing written, if a tensor is missing, unexpected, or of another shape or
-    dtype; the message names those of the `candidates` that the file seems to be of.
+    has of it. Without `include_top` the top's weights may be missing, then also in ours. Of a checkpoint with
+    moving averages beside the raw weights `average` chooses, by default the copy that the authors evaluated;
+    provenance and log say which. `verified`, what the caller made sure of, and `parity`, figures of a
+    comparison, go into the provenance. Memory: one tensor. Raises ConversionError, with nothing written, if a
+    tensor is missing, unexpected, or of another shape or dtype; the message names those of the `candidates`
+    that the file seems to be of.
     """
     with _recognized(entry, path) as (source, unpacked):
         converter, variant = converter_of(source), entry.graph.variant
@@ -47,18 +53,42 @@ def convert(
             shapes = weight_shapes(entry)
             with _advice(entry, unpacked, candidates):
                 top = top_weights(entry, shapes)
-                pairs = converter.pair(variant, shapes, tensors, top=top, include_top=include_top)
+                asked = {"include_top": include_top, "average": average}
+                pairs = converter.pair(variant, shapes, tensors, top=top, **asked)
             provenance = {
                 "model": entry.key,
                 "source": checksums.fingerprints(path),
                 "verified": [*checked, *verified],
-                "converter": f"{converter.name} {VERSION}",
-                "tensors": len(pairs),
-                "parameters": sum(math.prod(shapes[ours]) for ours in pairs),
+                **_converted(entry, converter, pairs, tensors, shapes),
+                **({} if parity is None else {"parity": dict(parity)}),
             }
-            provenance |= {} if parity is None else {"parity": dict(parity)}
             weights.write(target, converter.arrays(pairs, tensors), provenance)
     return provenance
+
+
+def _converted(
+    entry: Entry,
+    converter: Converter,
+    pairs: Mapping[str, str],
+    tensors: Collection[str],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> dict[str, Any]:
+    """What a provenance says of the conversion; which of two copies was taken also goes to the log."""
+    stated: dict[str, Any] = {
+        "converter": f"{converter.name} {VERSION}",
+        "tensors": len(pairs),
+        "parameters": sum(math.prod(shapes[ours]) for ours in pairs),
+    }
+    if converter.takes_averages is not None:
+        stated["weights"], had_both = averages.taken(pairs, tensors)
+        if had_both:
+            LOG.warning(
+                "%s: the checkpoint holds raw weights and their moving averages; converted: %s. "
+                "modelzoo convert --average or --raw chooses.",
+                entry.key,
+                "the raw weights" if stated["weights"] == "raw" else "the moving averages",
+            )
+    return stated
 
 
 @contextmanager

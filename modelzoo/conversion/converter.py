@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from modelzoo.conversion import pairing
+from modelzoo.conversion import averages, pairing
 from modelzoo.conversion.layouts import Layout
 from modelzoo.errors import ConversionError
 from modelzoo.formats import Tensors
@@ -34,6 +34,9 @@ class Converter:
     # with another count of values is.
     plan: Callable[[str], dict[str, tuple[int, ...]]] | None = None
     known_sizes: Mapping[int, str] = field(default_factory=dict, hash=False)
+    # Whether moving averages are taken where a file holds them beside the raw weights, as the authors did to
+    # measure the published accuracy; None where no file has any.
+    takes_averages: bool | None = None
 
     def pair(
         self,
@@ -43,20 +46,40 @@ class Converter:
         *,
         top: Collection[str] = (),
         include_top: bool = True,
+        average: bool | None = None,
     ) -> dict[str, str]:
         """The upstream name of each of our weights, of the right shape and dtype.
 
-        `shapes` are ours by path. All of `top` may be missing, or none, unless `include_top`. Raises
-        ConversionError, as PairingError where it is the tensors that differ.
+        `shapes` are ours by path. All of `top` may be missing, or none, unless `include_top`. `average` asks
+        for moving averages or for raw weights; None is as the authors evaluated. Raises ConversionError, as
+        PairingError where it is the tensors that differ.
         """
         if self.check is not None:
             self.check(variant, tensors)
-        name_of = self.upstream_names(variant, tensors)
-        pairs = pairing.pair(shapes, tensors, name_of, self.ignored, top, include_top)
+        names = self._names(variant, shapes, tensors, average)
+        used = set(names.values())
+        passed_by = set() if self.takes_averages is None else averages.other_copies(used)
+        passed_by |= {name for name in tensors if self.is_ignored(name)}
+        left = set(tensors) - (passed_by - used)
+        pairs = pairing.pair(shapes, left, names.__getitem__, self.ignored, top, include_top)
         expected = {path: self.layout.upstream_shape(path, shapes[path]) for path in pairs}
         pairing.check_shapes(pairs, expected, {name: tensors[name].shape for name in pairs.values()})
         pairing.check_dtypes(pairs, DTYPE, {name: tensors[name].dtype for name in pairs.values()})
         return pairs
+
+    def is_ignored(self, name: str) -> bool:
+        """Whether a file may hold this beyond the network; so may it the average of such a variable."""
+        return self.ignored.fullmatch(averages.base_name(name)) is not None
+
+    def _names(
+        self, variant: str, paths: Collection[str], upstream: Collection[str], average: bool | None
+    ) -> dict[str, str]:
+        name_of = self.upstream_names(variant, upstream)
+        if self.takes_averages is not None:
+            return averages.names_of(name_of, paths, upstream, average=average, default=self.takes_averages)
+        if average:
+            raise ConversionError(f"There are no moving averages in files of {self.name}: ask for none.")
+        return {path: name_of(path) for path in paths}
 
     def arrays(self, pairs: Mapping[str, str], tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
         """Our weights by path, one at a time, contiguous; raises ConversionError if one is not finite."""

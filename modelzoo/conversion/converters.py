@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from modelzoo.conversion import (
     darknet,
     gluoncv,
@@ -17,9 +19,15 @@ from modelzoo.conversion import (
     timm,
 )
 from modelzoo.conversion.converter import Converter
-from modelzoo.conversion.layouts import DENSE_AS_CONV, FLATTENED, KERAS, OIHW
+from modelzoo.conversion.layouts import DENSE_AS_CONV, FLATTENED, KERAS, OIHW, Layout
 from modelzoo.errors import ConversionError
 from modelzoo.registry import Source
+
+
+def _tensorflow(name: str, names: ModuleType, layout: Layout) -> Converter:
+    """Of checkpoints, in which training may have left moving averages."""
+    return Converter(name, names.upstream_names, layout, names.IGNORED, takes_averages=names.TAKES_AVERAGES)
+
 
 # Names stand in registries, also in people's own, and in the provenance of converted files: keep them.
 _ALL = (
@@ -46,18 +54,14 @@ _ALL = (
         keras_applications.IGNORED,
         check=keras_refusals.check,
     ),
-    Converter("slim.inception", slim_inception.upstream_names, DENSE_AS_CONV, slim_inception.IGNORED),
-    Converter(
-        "slim.inception_resnet", slim_inception_resnet.upstream_names, KERAS, slim_inception_resnet.IGNORED
-    ),
-    # Named as v1 to v3 are, but its logits are dense.
-    Converter("slim.inception_v4", slim_inception.upstream_names, KERAS, slim_inception.IGNORED),
-    Converter("slim.mobilenet", slim_mobilenet.upstream_names, DENSE_AS_CONV, slim_mobilenet.IGNORED),
-    Converter("slim.nasnet", slim_nasnet.upstream_names, KERAS, slim_nasnet.IGNORED),
-    Converter("slim.resnet", slim_resnet.upstream_names, DENSE_AS_CONV, slim_resnet.IGNORED),
-    # fc6 and fc7 are convolutions on both sides.
-    Converter("slim.vgg", slim_vgg.upstream_names, DENSE_AS_CONV, slim_vgg.IGNORED),
-    Converter("tencent", tencent.upstream_names, KERAS, tencent.IGNORED),
+    _tensorflow("slim.inception", slim_inception, DENSE_AS_CONV),
+    _tensorflow("slim.inception_resnet", slim_inception_resnet, KERAS),
+    _tensorflow("slim.inception_v4", slim_inception, KERAS),  # named as v1 to v3 are; its logits are dense
+    _tensorflow("slim.mobilenet", slim_mobilenet, DENSE_AS_CONV),
+    _tensorflow("slim.nasnet", slim_nasnet, KERAS),
+    _tensorflow("slim.resnet", slim_resnet, DENSE_AS_CONV),
+    _tensorflow("slim.vgg", slim_vgg, DENSE_AS_CONV),  # fc6 and fc7 are convolutions on both sides
+    _tensorflow("tencent", tencent, KERAS),
     Converter("timm", timm.upstream_names, OIHW, timm.IGNORED),
 )
 CONVERTERS: dict[str, Converter] = {converter.name: converter for converter in _ALL}

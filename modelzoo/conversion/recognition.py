@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from modelzoo.conversion.averages import base_name
 from modelzoo.conversion.converter import Converter
 from modelzoo.conversion.converters import CONVERTERS
 from modelzoo.conversion.reading import open_tensors
@@ -56,8 +57,12 @@ def by_tensors(path: Path, entries: Iterable[Entry]) -> list[Entry]:
 
 def _fits(entry: Entry, converter: Converter, tensors: Tensors) -> bool:
     """Parameters are counted first: to pair them the network must be built, which takes up to a second."""
-    counted = (info.shape for name, info in tensors.items() if not converter.ignored.fullmatch(name))
-    if sum(math.prod(shape) for shape in counted) != entry.parameters:
+    counted = {  # once, if the file also holds the average
+        base_name(name): math.prod(info.shape)
+        for name, info in tensors.items()
+        if not converter.is_ignored(name)
+    }
+    if sum(counted.values()) != entry.parameters:
         return False
     try:
         return bool(converter.pair(entry.graph.variant, weight_shapes(entry), tensors))

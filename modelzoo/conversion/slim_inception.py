@@ -8,10 +8,10 @@ from functools import partial
 
 from modelzoo.conversion.matching import parts
 
-# The other copy, the plain variable, is ours: slim's README evaluates its published checkpoints without
-# eval_image_classifier's --moving_average_decay, and without it the plain variables are restored.
-MOVING_AVERAGES = r".*/ExponentialMovingAverage"
-IGNORED = re.compile(rf"global_step|[^/]+/AuxLogits/.*|{MOVING_AVERAGES}|.*/(Momentum|RMSProp|RMSProp_1)")
+IGNORED = re.compile(r"global_step|[^/]+/AuxLogits/.*|.*/(Momentum|RMSProp(_1)?)")
+# slim's README evaluates its published checkpoints without eval_image_classifier's --moving_average_decay,
+# and without it the raw weights are restored.
+TAKES_AVERAGES = False
 
 WEIGHTS = {
     "kernel": "weights",

@@ -6,9 +6,17 @@ import re
 from collections.abc import Callable, Collection
 
 from modelzoo.conversion.matching import parts
-from modelzoo.conversion.slim_inception import IGNORED, IN_BRANCH, IN_STEM, STEMS, WEIGHTS, in_branch
+from modelzoo.conversion.slim_inception import (
+    IGNORED,
+    IN_BRANCH,
+    IN_STEM,
+    STEMS,
+    TAKES_AVERAGES,
+    WEIGHTS,
+    in_branch,
+)
 
-__all__ = ["IGNORED", "upstream_names"]
+__all__ = ["IGNORED", "TAKES_AVERAGES", "upstream_names"]
 
 STEM = STEMS["v3"] | {"7b": "1x1"}
 BLOCKS = {  # as in slim_inception; "Conv2d_1x1" has neither number nor letter

@@ -7,15 +7,13 @@ from collections.abc import Callable, Collection
 
 from modelzoo.conversion.matching import parts
 
-# The files hold every trained weight twice: as it was trained, and its moving average under
-# ".../ExponentialMovingAverage". The names without ending are taken: nets/nasnet/README.md gives the
-# command that measured the published accuracy, and without --moving_average_decay that restores them.
+# The optimizer's slots, the auxiliary head and the step counter.
+IGNORED = re.compile(r".*/(RMSProp(_1)?|Momentum)|aux_\d+/.*|global_step")
+# The files hold every trained weight twice, raw and as its moving average. nets/nasnet/README.md gives the
+# command that measured the published accuracy, and without --moving_average_decay that restores the raw ones.
 # Keras' NASNets are a copy of the same tensors (titu1994/Keras-NASNet, weight_translation/
 # extract_weights.py drops the averages) and reach the published accuracy as well.
-TAKEN = ""  # the ending of the names that are taken
-
-# Averages, the optimizer's slots, the auxiliary head and the step counter.
-IGNORED = re.compile(r".*/ExponentialMovingAverage|.*/(RMSProp(_1)?|Momentum)|aux_\d+/.*|global_step")
+TAKES_AVERAGES = False
 
 PLACES = {"stem": "cell_stem_{}", "cell": "cell_{}", "reduction": "reduction_cell_{}"}
 PLACE = re.compile(r"(stem|cell|reduction)(\d+)_(\w+)")
@@ -67,8 +65,8 @@ def upstream_name(path: str) -> str:
     layer, _, weight = path.rpartition("/")
     scope = WHOLE.get(layer) or _within_cell(layer)
     if layer.endswith(("_depthwise", "_pointwise")):
-        return f"{scope}_weights{TAKEN}"
-    return f"{scope}/{WEIGHTS.get(weight, weight)}{TAKEN}"
+        return f"{scope}_weights"
+    return f"{scope}/{WEIGHTS.get(weight, weight)}"
 
 
 def _within_cell(layer: str) -> str:

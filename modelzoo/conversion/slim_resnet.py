@@ -9,6 +9,7 @@ from modelzoo.conversion.matching import parts
 
 # Those of v1, made from Caffe's, also hold the mean of the training images; others an optimizer's slots.
 IGNORED = re.compile(r"global_step|resnet_v1_\d+/mean_rgb|.*/(Momentum|RMSProp(_1)?)")
+TAKES_AVERAGES = False  # slim's README evaluates without --moving_average_decay
 
 WEIGHTS = {"kernel": "weights", "bias": "biases"}
 NORMS = {  # within a unit; v2's come before the convolution of the same number

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 
 # The files also hold the mean of the training images; those that training left, an optimizer's slots.
 IGNORED = re.compile(r"global_step|vgg_\d+/mean_rgb|.*/(Momentum|RMSProp(_1)?)")
+TAKES_AVERAGES = False  # slim's README evaluates without --moving_average_decay
 
 WEIGHTS = {"kernel": "weights", "bias": "biases"}
 

@@ -17,6 +17,7 @@ def convert(
     *,
     official: bool = False,
     include_top: bool = True,
+    average: bool | None = None,
     verified: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes the upstream file of an entry as a modelzoo weight file; returns its provenance.
@@ -31,6 +32,7 @@ def convert(
         target,
         official=official,
         include_top=include_top,
+        average=average,
         verified=verified,
         candidates=registry.current().entries.values(),
     )

@@ -15,11 +15,12 @@ from modelzoo.store.convert import convert
 from modelzoo.store.trust import published
 
 
-def add(name: str, path: str | os.PathLike[str]) -> Path:
+def add(name: str, path: str | os.PathLike[str], *, average: bool | None = None) -> Path:
     """Installs a file that the user owns as the model's pretrained weights; returns its place in the cache.
 
     The file is a modelzoo weight file, or the upstream's own: a file, archive, folder or checkpoint prefix,
-    which must have the published checksums and is converted. Raises WeightsMismatch or ConversionError.
+    which must have the published checksums and is converted; `average` asks for the moving averages of a
+    checkpoint (True) or for its raw weights (False). Raises WeightsMismatch or ConversionError.
     """
     from modelzoo import weights
 
@@ -28,11 +29,16 @@ def add(name: str, path: str | os.PathLike[str]) -> Path:
     with cache.temporary_directory() as folder:
         file = folder / "weights.h5"
         if weights.is_modelzoo_file(path):
+            if average is not None:
+                raise ConversionError(
+                    f"{path} is a modelzoo weight file, which holds one copy of the weights: do not ask for "
+                    "moving averages or raw weights."
+                )
             check(entry, path)
             shutil.copyfile(path, file)
             trust = by_hand
         else:
-            provenance = convert(entry, path, file, official=True)
+            provenance = convert(entry, path, file, official=True, average=average)
             trust = published(provenance["verified"]) or by_hand
         return cache.keep(file, entry.key, source=str(path), trust=trust).path
 
