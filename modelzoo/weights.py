@@ -5,6 +5,9 @@ A file holds one dataset per weight, `layer/weight`, and Keras' legacy attribute
 The root attribute `modelzoo` is the provenance: JSON that says which model this is and what it was
 made from. Equal contents give equal bytes: no dates, no random names. One file serves with and
 without the head.
+
+Values are finite, and of 16, 32 or 64 bits of floating point: nothing else is written, and what else a file
+holds is refused. A model gets them in its own dtype.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import h5py
 import numpy as np
 
 from modelzoo import variables
-from modelzoo.errors import WeightsMismatch, abbreviated
+from modelzoo.errors import WeightsMismatch, abbreviated, readable
 from modelzoo.files import atomic_write
 from modelzoo.formats import hdf5
 
@@ -31,6 +34,8 @@ WARNING = "warning"  # in a provenance: what whoever loads the file should know
 # Files of version 0.1 say {"synthetic": true} instead.
 OLD_WARNINGS = {"synthetic": "it has synthetic weights: predictions are meaningless"}
 MAX_WEIGHTS = 100_000  # of one file; the largest has fewer than 5,000
+FLOAT_BYTES = (2, 4, 8)  # float16, float32 and float64; HDF5 has no bfloat16
+FLOATS = "float16, float32 or float64"
 # Keras reads a file without these as one of Keras 1 and rearranges its kernels.
 KERAS_LAYOUT = {"keras_version": "2.0.0", "backend": "tensorflow"}
 
@@ -38,11 +43,17 @@ Shape = tuple[int, ...]
 
 
 def write(target: Path, arrays: Iterable[tuple[str, np.ndarray]], provenance: Mapping[str, Any]) -> None:
-    """Writes the weights, in the order of the model's layers, one at a time; `target` appears when whole."""
+    """Writes the weights, in the order of the model's layers, one at a time; `target` appears when whole.
+
+    Raises WeightsMismatch, with nothing written, for values that are not finite or of another dtype.
+    """
     with atomic_write(target) as temporary, h5py.File(temporary, "w") as file:
         layers: dict[str, list[str]] = {}
         for path, array in arrays:
             layer, _, name = path.rpartition("/")
+            if not _is_float(array.dtype):
+                raise WeightsMismatch(f"Expected {FLOATS} for {readable(path)}, got {array.dtype}.")
+            _check_finite(str(target), path, array)
             file.create_dataset(path, data=array, track_times=False)
             layers.setdefault(layer, []).append(name)
         for attribute, value in KERAS_LAYOUT.items():
@@ -72,14 +83,18 @@ def provenance(path: Path) -> dict[str, Any]:
 
 def warning(path: Path) -> str | None:
     """What the file's provenance says that whoever loads it should know; raises as `provenance` does."""
-    stated = provenance(path)
-    old = (text for word, text in OLD_WARNINGS.items() if stated.get(word))
-    found = stated.get(WARNING) or next(old, None)
+    return stated_warning(provenance(path))
+
+
+def stated_warning(provenance: Mapping[str, Any]) -> str | None:
+    """What a provenance says that whoever loads the file should know."""
+    old = (text for word, text in OLD_WARNINGS.items() if provenance.get(word))
+    found = provenance.get(WARNING) or next(old, None)
     return None if found is None else str(found)
 
 
 def read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """The file's weights, one at a time, in the stored dtype."""
+    """The file's weights, one at a time, in the stored dtype; raises WeightsMismatch if one is not finite."""
     with _open(path) as file:
         for name, dataset in _datasets(file).items():
             yield name, _values(dataset)
@@ -94,15 +109,18 @@ def assign(model: keras.Model, path: Path, *, skip: Collection[str] = ()) -> Non
     """Sets every weight of the model from a modelzoo weight file.
 
     Nothing may be missing and nothing unexpected, but for the layers named in `skip`: the file may have
-    them or not, and the model's keep their values (a new head, or a top that the model does not have). The
-    model is unchanged if WeightsMismatch is raised.
+    them or not, and the model's keep their values (a new head, or a top that the model does not have). Raises
+    WeightsMismatch; the model is then unchanged, or for values that are not finite half filled: they are
+    looked at while they are read.
     """
     targets = {name: variable for name, variable in _variables(model) if _layer(name) not in skip}
     with _open(path) as file:
         datasets = _datasets(file)
         _check(file, datasets, {name: tuple(variable.shape) for name, variable in targets.items()}, skip)
         for name, variable in targets.items():
-            variables.set_value(variable, _values(datasets[name]))
+            array = _values(datasets[name])
+            _check_range(path, name, array, variable.dtype)
+            variables.set_value(variable, array)
 
 
 def assign_values(
@@ -115,10 +133,16 @@ def assign_values(
 
 
 def check(path: Path, expected: Mapping[str, Shape], *, skip: Collection[str] = ()) -> None:
-    """Raises WeightsMismatch unless the file has exactly the expected weights, layers of `skip` aside."""
+    """Raises WeightsMismatch unless the file has exactly the expected weights, layers of `skip` aside.
+
+    All values are read: they are finite.
+    """
     with _open(path) as file:
         expected = {name: shape for name, shape in expected.items() if _layer(name) not in skip}
-        _check(file, _datasets(file), expected, skip)
+        datasets = _datasets(file)
+        _check(file, datasets, expected, skip)
+        for name in expected:
+            _values(datasets[name])
 
 
 def _variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
@@ -175,7 +199,28 @@ def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
 
 def _values(dataset: h5py.Dataset) -> np.ndarray:
     with _refused(dataset.file):
-        return hdf5.values(dataset)
+        array = hdf5.values(dataset)
+    _check_finite(dataset.file.filename, dataset.name.lstrip("/"), array)
+    return array
+
+
+def _check_finite(file: str, name: str, array: np.ndarray) -> None:
+    if not np.isfinite(array).all():  # as quick as a sum or the extremes: 17 GB/s
+        raise WeightsMismatch(
+            f"{file} holds values of {readable(name)} that are not finite: the file is damaged, or its "
+            "training diverged. Use another file."
+        )
+
+
+def _check_range(path: Path, name: str, array: np.ndarray, dtype: str) -> None:
+    """Raises WeightsMismatch for values that would become infinite in the model's dtype."""
+    target = np.dtype(np.float16 if dtype == "float16" else np.float64 if dtype == "float64" else np.float32)
+    if array.dtype.itemsize > target.itemsize and (np.abs(array) > np.finfo(target).max).any():
+        raise WeightsMismatch(f"{path} holds values of {readable(name)} beyond the range of {target}.")
+
+
+def _is_float(dtype: np.dtype) -> bool:
+    return dtype.kind == "f" and dtype.itemsize in FLOAT_BYTES
 
 
 def _check(
@@ -194,6 +239,11 @@ def _check(
         f"expected {name} of shape {tuple(shape)}, found {datasets[name].shape}"
         for name, shape in expected.items()
         if name in found and datasets[name].shape != tuple(shape)
+    ][:1]
+    differences += [
+        f"expected {FLOATS} for {name}, found {datasets[name].dtype}"
+        for name in expected
+        if name in found and not _is_float(datasets[name].dtype)
     ][:1]
     if differences:
         owner = _provenance(file).get("model", "an unnamed model")

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import registry, weights
+from modelzoo import registry, store, weights
 from modelzoo.architectures import synthetic
-from modelzoo.errors import WeightsMismatch
+from modelzoo.errors import ConversionError, WeightsMismatch
+from modelzoo.store import mirror
 
 PROVENANCE = {"model": "small.test"}
 
@@ -147,6 +148,132 @@ def test_a_file_that_does_not_fit_is_refused_and_the_model_unchanged(name, model
     with pytest.raises(WeightsMismatch, match=f"holds the weights of small.test, .*{message}"):
         weights.assign(model, tmp_path / "broken.h5")
     assert same(current(model), before)
+
+
+NOT_FINITE = {"NaN": np.nan, "infinity": np.inf, "minus infinity": -np.inf}
+
+
+def patched(path, name, change):
+    """The file with another dataset, as a damaged or a foreign program's file has it."""
+    with h5py.File(path, "r+") as opened:
+        array = opened[name][()]
+        del opened[name]
+        opened[name] = change(array)
+    return path
+
+
+def one_value(value):
+    def change(array):
+        array.ravel()[-1] = value
+        return array
+
+    return change
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("value", NOT_FINITE.values(), ids=NOT_FINITE)
+def test_a_file_with_a_value_that_is_not_finite_is_refused_wherever_it_is_read(
+    value, dtype, model, arrays, file
+):
+    patched(file, "stem_conv/kernel", lambda array: one_value(value)(array.astype(dtype)))
+    shapes = weights.shapes(model)
+    for read in (
+        lambda: weights.assign(model, file),
+        lambda: weights.check(file, shapes),
+        lambda: dict(weights.read(file)),
+    ):
+        with pytest.raises(
+            WeightsMismatch, match=r"values of stem_conv/kernel that are not finite: the file"
+        ):
+            read()
+
+
+def test_what_is_skipped_may_hold_anything(model, arrays, file):
+    patched(file, "logits/bias", one_value(np.nan))
+    patched(file, "logits/kernel", lambda array: array.astype(np.int64))
+    weights.assign(model, file, skip=["logits"])
+    assert np.array_equal(model.get_layer("stem_conv").kernel.numpy(), arrays["stem_conv/kernel"])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8", "bool", "longdouble"])
+def test_a_file_with_another_dtype_is_refused_and_the_model_unchanged(dtype, model, file):
+    patched(file, "logits/bias", lambda array: np.ones(array.shape, dtype))
+    before = current(model)
+    found = np.dtype(dtype).name
+    message = f"expected float16, float32 or float64 for logits/bias, found {found}"
+    for refuse in (
+        lambda: weights.assign(model, file),
+        lambda: weights.check(file, weights.shapes(model)),
+    ):
+        with pytest.raises(WeightsMismatch, match=message):
+            refuse()
+    assert same(current(model), before)
+
+
+def test_bfloat16_which_hdf5_has_not_is_refused(model, file):
+    """As other programs make one: a 32-bit float's upper half."""
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_fields(15, 7, 8, 0, 7)
+    kind.set_size(2)
+    kind.set_ebias(127)
+    with h5py.File(file, "r+") as opened:
+        del opened["logits/bias"]
+        h5py.h5d.create(opened["logits"].id, b"bias", kind, h5py.h5s.create_simple((5,)))
+    with pytest.raises(WeightsMismatch, match=r"cannot be read as a modelzoo weight file: .*'bias'"):
+        weights.assign(model, file)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_every_float_that_a_file_may_hold_is_assigned_in_the_models_dtype(dtype, model, arrays, tmp_path):
+    path = tmp_path / "floats.h5"
+    weights.write(path, ((name, array.astype(dtype)) for name, array in arrays.items()), PROVENANCE)
+    weights.assign(model, path)
+    assert same(current(model), {n: a.astype(dtype).astype(np.float32) for n, a in arrays.items()})
+
+
+@pytest.mark.parametrize(
+    ("stored", "value", "dtype"), [("float64", 1e300, "float32"), ("float32", -7e4, "float16")]
+)
+def test_values_beyond_the_models_dtype_do_not_become_infinite(stored, value, dtype, tmp_path):
+    images = keras.Input((3,))
+    model = keras.Model(images, keras.layers.Dense(2, dtype=dtype, name="logits")(images))
+    large = {name: np.full(shape, value, stored) for name, shape in weights.shapes(model).items()}
+    weights.write(tmp_path / "large.h5", large.items(), PROVENANCE)
+    with pytest.raises(WeightsMismatch, match=f"values of logits/kernel beyond the range of {dtype}"):
+        weights.assign(model, tmp_path / "large.h5")
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.array([1.0, np.nan], np.float32), "values of logits/bias that are not finite"),
+        (np.array([1.0, np.inf], np.float16), "values of logits/bias that are not finite"),
+        (np.array([1, 2]), "Expected float16, float32 or float64 for logits/bias, got int64"),
+        (np.array([True]), "for logits/bias, got bool"),
+        (np.array([1j]), "for logits/bias, got complex128"),
+    ],
+)
+def test_what_would_be_refused_is_not_written(bad, message, tmp_path):
+    with pytest.raises(WeightsMismatch, match=message):
+        weights.write(tmp_path / "bad.h5", [("stem/kernel", np.zeros(3)), ("logits/bias", bad)], PROVENANCE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_neither_load_nor_add_nor_a_mirror_takes_a_file_that_is_not_finite(tmp_path, cache):
+    key = "resnet9_cifar10.modelzoo"
+    path = tmp_path / "nan.h5"
+    path.write_bytes(modelzoo.weights_file(key).read_bytes())
+    patched(path, "logits/bias", one_value(np.nan))
+    for take in (lambda: modelzoo.load(key, weights=path), lambda: modelzoo.add(key, path)):
+        with pytest.raises(WeightsMismatch, match="logits/bias that are not finite"):
+            take()
+    assert not list(cache.rglob("*.h5"))
+    models = {key: mirror.entry(path, weights.provenance(path))}
+    bundle = {mirror.INDEX: mirror.index_text(models).encode(), models[key]["file"]: path}
+    mirror.pack(tmp_path / "bundle.tar", bundle)
+    with pytest.raises(ConversionError, match="logits/bias that are not finite"):
+        store.unbundle(tmp_path / "bundle.tar")
+    assert not list(cache.rglob("*.h5"))
 
 
 def test_text_is_refused(model, tmp_path):
