@@ -38,8 +38,11 @@ def names_of(
     statistics = [name for path, name in raw.items() if _is_statistic(path)]
     if average is not None:
         _check_asked(trained, upstream, average)
-    wanted = default if average is None else average
-    averaged = {False: _averaged(trained, upstream, wanted), True: _averaged(statistics, upstream, wanted)}
+    preferred = default if average is None else average
+    averaged = {
+        False: _averaged(trained, upstream, preferred),
+        True: _averaged(statistics, upstream, preferred),
+    }
     return {path: name + SUFFIX if averaged[_is_statistic(path)] else name for path, name in raw.items()}
 
 
@@ -68,9 +71,9 @@ def _check_asked(trained: Collection[str], upstream: Collection[str], average: b
         raise ConversionError("Expected raw weights, found moving averages only: ask for these.")
 
 
-def _averaged(names: Collection[str], upstream: Collection[str], wanted: bool) -> bool:
+def _averaged(names: Collection[str], upstream: Collection[str], preferred: bool) -> bool:
     """Whether the averages of these variables are taken."""
-    return _any(other_copies(names), upstream) and (wanted or not _any(names, upstream))
+    return _any(other_copies(names), upstream) and (preferred or not _any(names, upstream))
 
 
 def _any(names: Iterable[str], upstream: Collection[str]) -> bool:
