@@ -7,17 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 OVERLAP = 0.45  # Darknet's; of two boxes of a class that share more of their union, the worse one goes
-# Width and height of the boxes that YOLOv2 starts from, in cells of the grid (pjreddie/darknet,
-# cfg/yolov2.cfg), by the graph's variant.
-ANCHORS: dict[str, tuple[tuple[float, float], ...]] = {
-    "2": (
-        (0.57273, 0.677385),
-        (1.87446, 2.06253),
-        (3.33843, 5.47434),
-        (7.88282, 3.52778),
-        (9.77052, 9.16828),
-    )
-}
 
 
 def read_cells(output: np.ndarray, variant: str) -> tuple[np.ndarray, np.ndarray]:
@@ -27,7 +16,9 @@ def read_cells(output: np.ndarray, variant: str) -> tuple[np.ndarray, np.ndarray
     objectness, classes. A box is (y0, x0, y1, x1) in fractions of what the network saw: its center is in
     its cell, its sides are multiples of the anchor's. Its scores are objectness times the classes' softmax.
     """
-    anchors = np.array(ANCHORS[variant], np.float32)
+    from modelzoo.architectures import yolo  # takes time, and only detection needs it
+
+    anchors = np.array(yolo.VARIANTS[variant].anchors, np.float32)
     rows, columns, channels = output.shape
     cells = np.asarray(output, np.float32).reshape(rows, columns, len(anchors), channels // len(anchors))
     grid = np.array((columns, rows), np.float32)
