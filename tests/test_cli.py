@@ -26,10 +26,7 @@ def run(capfd):
     """Runs a command and gives its exit code, output and errors."""
 
     def run(*arguments):
-        try:
-            code = cli.main([str(argument) for argument in arguments])
-        except SystemExit as stop:  # argparse's own, for usage
-            code = stop.code
+        code = cli.main([str(argument) for argument in arguments])
         captured = capfd.readouterr()
         return SimpleNamespace(code=code, out=captured.out, err=captured.err)
 

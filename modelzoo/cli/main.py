@@ -22,9 +22,8 @@ GROUPS = (models, tasks, verification, weights, cache, completion)  # of command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     with startup.program():
-        options = parser().parse_args(arguments)
         try:
-            code = options.run(options)
+            code = _run(arguments)
             sys.stdout.flush()
             return code
         except BrokenPipeError:  # the reader, `head` say, has seen enough
@@ -34,6 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return fail(str(error))
         except KeyboardInterrupt:
             return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        options = parser().parse_args(arguments)
+    except SystemExit as stop:  # after the help, or for wrong usage
+        return int(stop.code or 0)
+    return options.run(options)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -42,7 +42,7 @@ def _every_name_shown() -> Generator[None]:
         yield
     finally:
         for stream, before in zip(streams, errors, strict=True):
-            if not stream.closed:
+            with suppress(OSError, ValueError):  # a full disk, a closed stream
                 stream.reconfigure(errors=before)
 
 
