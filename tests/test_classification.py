@@ -65,6 +65,15 @@ def test_images_are_read_only_when_they_are_needed(classifier):
     assert len(read) == BATCH_SIZE
 
 
+def test_an_image_that_cannot_be_read_is_named(classifier):
+    with pytest.raises(ImageError, match=r"^Image 2 of 3 is not an image"):
+        classifier([CAT, b"no image", CAT])
+    with pytest.raises(ImageError, match=r"^Image 2 is not an image"):
+        list(classifier.each(iter([CAT, b"no image"])))
+    with pytest.raises(ImageError, match=r"^No such file: none\.jpg"):
+        classifier([CAT, "none.jpg"])
+
+
 @pytest.mark.skipif(not CIFAR.exists(), reason="../shared/data/cifar10_jpeg.npz is not there")
 def test_the_registry_states_the_accuracy_that_is_measured(classifier):
     """On every tenth test image (they are sorted by class), within three standard errors."""

@@ -1,7 +1,7 @@
 """Rows that survive an interruption: kept in OUTPUT.unfinished until the last, then written whole.
 
-The journal is text: the request on the first line, then each row as JSON. The same command resumes a run that
-was killed after the last whole row.
+The journal is text: the request on the first line, then each row as JSON. The same command resumes a killed
+run after its last whole row.
 """
 
 from __future__ import annotations
