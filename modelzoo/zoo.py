@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("modelzoo")
 FROM_ENTRY = "entry"
 SYNTHETIC: Final = "synthetic"
+SOFTMAX = "softmax"
 
 Pooling = Literal["avg", "max"]
 InputShape = tuple[int | None, int | None, int]
@@ -65,13 +66,14 @@ def load(
     weights: "pretrained"; None, random, for training from scratch; "synthetic", a deterministic rule, for
         tests; or a path to a modelzoo weight file or to the upstream's own.
     classes: another number than the entry's gives a new, randomly initialized head on the same backbone.
-    classifier_activation: "entry" means what the registry states (softmax, mostly); None means logits;
-        otherwise the name of a Keras activation.
+    classifier_activation: "entry" means what the registry states (softmax, mostly; of one class, for which
+        that is always 1, sigmoid); None means logits; otherwise the name of a Keras activation.
     input_shape: (height, width, channels); None for a side of any length. Default: the entry's.
         Other than three channels only with weights=None.
     features: names of feature maps, for example ("C2", "C3", "C4", "C5") with strides 4, 8, 16 and
         32, or True for all from C2 on. The model then returns a dict of them.
-    dtype: a Keras dtype or dtype policy, for example "mixed_bfloat16"; default: Keras' global one.
+    dtype: a Keras dtype or dtype policy, for example "mixed_bfloat16"; default: Keras' global one. With a
+        mixed one logits, probabilities and pooled maps are float32, and feature maps in the compute dtype.
 
     Raises UnknownModel; WeightsUnavailable if pretrained weights are not available (never random
     weights instead); WeightsMismatch or ConversionError for a file that does not fit; ValueError for
@@ -98,14 +100,13 @@ def load_entry(entry: Entry, options: NetworkOptions, weights: Weights) -> keras
     from modelzoo import architectures
 
     graph = entry.graph
-    activation = options.classifier_activation
     network = architectures.build(
         graph.family,
         graph.variant,
         input_shape=options.input_shape or graph.input_shape,
         classes=(options.classes or graph.classes) if options.top else None,
         pooling=options.pooling,
-        classifier_activation=graph.activation if activation == FROM_ENTRY else activation,
+        classifier_activation=_activation(entry, options),
         dtype=options.dtype,
         initialize=False,
         name=entry.key.replace(".", "_"),
@@ -120,6 +121,17 @@ def load_entry(entry: Entry, options: NetworkOptions, weights: Weights) -> keras
         _assign_synthetic(model, entry, skip)
     network.initialize()  # what has no value yet: all, a new head, the seeds of layers that drop
     return network.feature_model(options.features) if options.features else model
+
+
+def _activation(entry: Entry, options: NetworkOptions) -> str | None:
+    """What comes after the logits; raises ValueError for a softmax of one class."""
+    asked, known = options.classifier_activation, entry.graph.activation
+    activation = known if asked == FROM_ENTRY else asked
+    if activation != SOFTMAX or (options.classes or entry.graph.classes) > 1 or not options.top:
+        return activation
+    if asked == SOFTMAX:
+        raise ValueError("softmax of one class is always 1: use classifier_activation='sigmoid' or None.")
+    return "sigmoid"
 
 
 def _check(options: NetworkOptions, weights: object) -> None:

@@ -115,7 +115,7 @@ CALLS = [
     ("relu", (), {"limit": 6.0}),
     ("leaky_relu", (0.1,), {}),
     ("activation", ("relu",), {}),
-    ("output_activation", ("softmax",), {}),
+    ("activation", ("softmax",), {"output": True}),
     ("scale", (0.5,), {}),
     ("reshape", ((2, 16, 18, 2),), {}),
     ("permute", ((3, 1, 2),), {}),

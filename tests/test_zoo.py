@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import registry, store, weights
+from modelzoo import architectures, registry, store, weights, zoo
 from modelzoo.architectures import synthetic
 from modelzoo.errors import ConversionError, UnknownModel, WeightsMismatch, WeightsUnavailable
 from tests.conftest import ROOT
@@ -72,6 +73,29 @@ def test_the_activation_is_the_entrys_or_the_users():
     assert [m.layers[-1].activation.__name__ for m in loaded] == ["softmax", "sigmoid", "linear"]
 
 
+@pytest.mark.parametrize(("asked", "found"), [("entry", "sigmoid"), ("sigmoid", "sigmoid"), (None, "linear")])
+def test_of_one_class_the_softmax_which_is_always_1_is_a_sigmoid(asked, found):
+    model = modelzoo.load(
+        SMALL, weights=None, classes=1, classifier_activation=asked, input_shape=(64, 64, 3)
+    )
+    assert model.layers[-1].activation.__name__ == found
+    outputs = np.asarray(model(synthetic.images(64, 64) * np.array([1, 4]).reshape(2, 1, 1, 1)))
+    assert outputs.shape == (2, 1)
+    assert outputs[0] != outputs[1]
+
+
+def test_an_entry_of_one_class_has_a_sigmoid_too():
+    entry = registry.info(SMALL)
+    entry = replace(entry, graph=replace(entry.graph, classes=1))
+    model = zoo.load_entry(entry, zoo.NetworkOptions(), None)
+    assert model.layers[-1].activation.__name__ == "sigmoid"
+
+
+def test_a_softmax_of_one_class_is_refused():
+    with pytest.raises(ValueError, match="softmax of one class is always 1: use classifier_activation="):
+        modelzoo.load(SMALL, weights=None, classes=1, classifier_activation="softmax")
+
+
 def test_weights_none_are_random():
     first, second = (kernel(modelzoo.load(SMALL, weights=None)) for _ in range(2))
     assert first.std() > 0
@@ -117,6 +141,53 @@ def test_mixed_precision_computes_in_bfloat16_and_answers_in_float32():
         "bfloat16",
         "float32",
     )
+
+
+MIXED = ("mixed_bfloat16", "mixed_float16")
+SMALLEST = {  # of each family
+    entry.graph.family: entry for entry in map(registry.info, modelzoo.list_models(sort="parameters")[::-1])
+}
+
+
+@pytest.mark.parametrize("dtype", MIXED)
+@pytest.mark.parametrize("family", SMALLEST)
+def test_under_mixed_precision_every_output_but_feature_maps_is_float32(family, dtype):
+    """Logits, probabilities, what a detector predicts, and pooled maps."""
+    graph = SMALLEST[family].graph
+
+    def built(**form) -> keras.Model:
+        network = architectures.build(
+            family, graph.variant, input_shape=graph.input_shape, dtype=dtype, initialize=False, **form
+        )
+        half = dtype.removeprefix("mixed_")
+        assert {x.dtype for x in network.maps.values()} == {half}
+        return network.model()
+
+    activations = (None, "softmax") if graph.activation else (None,)
+    heads = [{"classes": 7, "classifier_activation": activation} for activation in activations]
+    for form in (*heads, {"pooling": "avg"}, {"pooling": "max"}):
+        model = built(**form)
+        assert model.output.dtype == "float32", form
+        assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert built().output.dtype == dtype.removeprefix("mixed_")
+
+
+@pytest.mark.parametrize("dtype", MIXED)
+def test_logits_and_embeddings_have_more_digits_than_the_compute_dtype(dtype):
+    images = synthetic.images(64, 64)
+    for form in ({"classifier_activation": None}, {"include_top": False, "pooling": "avg"}):
+        model = modelzoo.load(SMALL, weights="synthetic", dtype=dtype, input_shape=(64, 64, 3), **form)
+        output = np.asarray(model(images))[0]
+        assert output.dtype == np.float32
+        assert (output.view(np.uint32) & 0xFFF).any()  # float16 and bfloat16 end before these bits
+        if "include_top" not in form:
+            assert len(np.unique(output)) > 990  # of 1,000; in float16 941
+
+
+def test_without_mixed_precision_every_layer_has_the_dtype_that_was_asked_for():
+    for dtype in ("float32", "bfloat16", None):
+        model = modelzoo.load(SMALL, weights=None, dtype=dtype)
+        assert {layer.dtype_policy.name for layer in model.layers[1:]} == {dtype or "float32"}
 
 
 def test_the_global_image_format_does_not_matter():

@@ -92,7 +92,7 @@ def build(
             output = apply_top(nn, facts, variant, maps, classes, classifier_activation)
         else:
             last = maps[max(maps)]
-            output = last if pooling is None else nn.global_pool(last, pooling, name="pool")
+            output = last if pooling is None else nn.global_pool(last, pooling, name="pool", output=True)
         return Network(name or f"{family}_{variant}", images, maps, output)
 
     network = variables.without_values(construct)

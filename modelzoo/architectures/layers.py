@@ -30,6 +30,8 @@ class Layers:
     """Applies layers to symbolic tensors of shape (batch, height, width, channels).
 
     `dtype` is a Keras dtype or dtype policy; None means Keras' global one, which each thread has its own of.
+    Under a mixed policy layers with `output` compute in the dtype of the weights, float32: losses, softmax
+    and distances of embeddings need its precision and range. Feature maps stay in the compute dtype.
     """
 
     dtype: str | keras.DTypePolicy | None = None
@@ -44,6 +46,7 @@ class Layers:
         stride: int = 1,
         padding: str = SYMMETRIC,
         bias: bool = False,
+        output: bool = False,
     ) -> Tensor:
         """A convolution; `kernel` is a side or (height, width), odd where the padding is symmetric."""
         x, padding = self._padded(x, kernel, stride, padding, name)
@@ -55,7 +58,7 @@ class Layers:
             use_bias=bias,
             kernel_initializer=he_normal(),
             data_format="channels_last",
-            dtype=self.dtype,
+            dtype=self._dtype(output),
             name=name,
         )
         return layer(x)
@@ -151,25 +154,26 @@ class Layers:
         )
         return crop(pad(x))
 
-    def global_pool(self, x: Tensor, kind: str, *, name: str) -> Tensor:
+    def global_pool(self, x: Tensor, kind: str, *, name: str, output: bool = False) -> Tensor:
         """The average ("avg") or maximum ("max") over height and width: (batch, channels)."""
         layer = {
             "avg": keras.layers.GlobalAveragePooling2D,
             "max": keras.layers.GlobalMaxPooling2D,
         }[kind]
-        return layer(data_format="channels_last", dtype=self.dtype, name=name)(x)
+        return layer(data_format="channels_last", dtype=self._dtype(output), name=name)(x)
 
-    def dense(self, x: Tensor, units: int, *, name: str) -> Tensor:
-        return keras.layers.Dense(units, dtype=self.dtype, name=name)(x)
+    def dense(self, x: Tensor, units: int, *, name: str, output: bool = False) -> Tensor:
+        return keras.layers.Dense(units, dtype=self._dtype(output), name=name)(x)
 
-    def activation(self, x: Tensor, function: str, *, name: str) -> Tensor:
-        """An activation between layers, by its name in Keras."""
-        return keras.layers.Activation(function, dtype=self.dtype, name=name)(x)
+    def activation(self, x: Tensor, function: str, *, name: str, output: bool = False) -> Tensor:
+        """An activation, by its name in Keras."""
+        return keras.layers.Activation(function, dtype=self._dtype(output), name=name)(x)
 
-    def output_activation(self, x: Tensor, function: str, *, name: str) -> Tensor:
-        """The last activation, in float32 whatever the compute dtype: softmax needs the range."""
-        dtype = "float32" if keras.dtype_policies.get(self.dtype).name.startswith("mixed") else self.dtype
-        return keras.layers.Activation(function, dtype=dtype, name=name)(x)
+    def _dtype(self, output: bool) -> str | keras.DTypePolicy | None:
+        """The dtype or policy of a layer, which is the network's output or not."""
+        policy: Any = keras.dtype_policies.get(self.dtype)
+        mixed = policy.compute_dtype != policy.variable_dtype
+        return policy.variable_dtype if output and mixed else self.dtype
 
     def _padded(
         self, x: Tensor, kernel: int | tuple[int, int], stride: int, padding: str, name: str

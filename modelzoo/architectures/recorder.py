@@ -34,6 +34,7 @@ class Recorder:
         stride: int = 1,
         padding: str = "symmetric",
         bias: bool = False,
+        output: bool = False,
     ) -> ShapeOnly:
         height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
         self.weights[name] = (height, width, x.shape[-1], filters)
@@ -60,7 +61,7 @@ class Recorder:
     def layer_norm(self, x: ShapeOnly, *, name: str, epsilon: float) -> ShapeOnly:
         return self._scaled(x, name)
 
-    def dense(self, x: ShapeOnly, units: int, *, name: str) -> ShapeOnly:
+    def dense(self, x: ShapeOnly, units: int, *, name: str, output: bool = False) -> ShapeOnly:
         self.weights[name] = (x.shape[-1], units)
         return ShapeOnly((*x.shape[:-1], units))
 
@@ -70,10 +71,7 @@ class Recorder:
     def leaky_relu(self, x: ShapeOnly, slope: float, *, name: str) -> ShapeOnly:
         return x
 
-    def activation(self, x: ShapeOnly, function: str, *, name: str) -> ShapeOnly:
-        return x
-
-    def output_activation(self, x: ShapeOnly, function: str, *, name: str) -> ShapeOnly:
+    def activation(self, x: ShapeOnly, function: str, *, name: str, output: bool = False) -> ShapeOnly:
         return x
 
     def add(self, branches: Sequence[ShapeOnly], *, name: str) -> ShapeOnly:
@@ -104,7 +102,7 @@ class Recorder:
     def shift(self, x: ShapeOnly, *, name: str) -> ShapeOnly:
         return x
 
-    def global_pool(self, x: ShapeOnly, kind: str, *, name: str) -> ShapeOnly:
+    def global_pool(self, x: ShapeOnly, kind: str, *, name: str, output: bool = False) -> ShapeOnly:
         return ShapeOnly((x.shape[0], x.shape[-1]))
 
     def _scaled(self, x: ShapeOnly, name: str) -> ShapeOnly:

@@ -45,8 +45,8 @@ def apply_top(
             raise ValueError("This network detects: its output has no one activation.")
         return family.detector(nn, maps, variant, classes)
     x = family.top(nn, maps[max(maps)], variant)
-    x = nn.dense(x, classes, name="logits")
-    return x if activation is None else nn.output_activation(x, activation, name="probabilities")
+    x = nn.dense(x, classes, name="logits", output=True)
+    return x if activation is None else nn.activation(x, activation, name="probabilities", output=True)
 
 
 def top_layers(graph: Graph) -> Top:

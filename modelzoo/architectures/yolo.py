@@ -60,7 +60,7 @@ def detector(nn: Layers, maps: dict[str, Tensor], variant: str, classes: int) ->
     fine = reorg(nn, fine, "detector_reorg")
     x = nn.concat([fine, x], name="detector_concat")
     x = conv_norm_leaky(nn, x, width, 3, "detector_conv3")
-    return nn.conv(x, len(facts.anchors) * (5 + classes), 1, bias=True, name="predictions")
+    return nn.conv(x, len(facts.anchors) * (5 + classes), 1, bias=True, name="predictions", output=True)
 
 
 def reorg(nn: Layers, x: Tensor, name: str) -> Tensor:
