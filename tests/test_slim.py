@@ -140,6 +140,16 @@ def test_the_checkpoint_of_the_other_version_is_refused(checkpoint, tmp_path):
         conversion.convert(other, checkpoint, tmp_path / "out.h5", candidates=CANDIDATES)
 
 
+@pytest.mark.parametrize("names", [str, lambda name: name + SUFFIX], ids=["raw", "averages"])
+def test_a_checkpoint_of_one_copy_is_recognized(names, plain, tmp_path):
+    checkpoint = save(tmp_path / "model.ckpt", {names(name): array for name, array in plain.items()})
+    assert [entry.key for entry in conversion.by_tensors(checkpoint, CANDIDATES)] == [MODEL]
+
+
+def test_a_checkpoint_with_both_copies_is_recognized(checkpoint):
+    assert [entry.key for entry in conversion.by_tensors(checkpoint, CANDIDATES)] == [MODEL]
+
+
 def test_without_candidates_a_file_that_does_not_pair_is_to_be_checked(checkpoint, tmp_path):
     message = r"Check that it is the file of mobilenet_v2_1\.0_224\.slim, or download it again\.$"
     with pytest.raises(ConversionError, match=message):
