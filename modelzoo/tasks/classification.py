@@ -20,6 +20,7 @@ from modelzoo.tasks.pipeline import BATCH_SIZE, Pipeline
 from modelzoo.zoo import NetworkOptions
 
 TOP = 5  # labels of an image
+ROUNDING = 0.01  # by which a probability may lie outside 0 to 1: bfloat16 has two to three digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +104,45 @@ def classify(
     return Classifier(model, runtime=runtime, precision=precision)(images, top)
 
 
+def _floats(values: Any) -> np.ndarray:
+    """The values in a dtype of NumPy's that has negative numbers: by these they are sorted."""
+    array = np.asarray(values)
+    if array.dtype.kind == "f":
+        return array
+    if array.dtype.kind not in "iub" and array.dtype.name != "bfloat16":
+        raise LabelsError(f"Expected probabilities, got an array of {array.dtype}.")
+    return array.astype(np.float64)
+
+
+def _check_probabilities(array: np.ndarray) -> None:
+    if not np.isfinite(array).all():
+        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+        raise LabelsError(
+            f"Expected probabilities, got NaN or infinity in row {row}: the network's weights or its input "
+            "are not sound."
+        )
+    outside = (array < -ROUNDING) | (array > 1 + ROUNDING)
+    if outside.any():
+        raise LabelsError(
+            f"Expected probabilities from 0 to 1, got {array[outside][0]:.4g}: these look like logits. Apply "
+            "softmax, or load the model with its own classifier_activation, 'entry'."
+        )
+
+
 def decode_predictions(probabilities: Any, labels_or_model: str, top: int = TOP) -> list[list[Prediction]]:
     """The `top` best labels of each row of an array (batch, classes), best first; ties in class order.
 
     `labels_or_model` is a label set ("imagenet") or a model, whose label set is taken. Raises
-    LabelsError if the array's width is not the number of labels.
+    LabelsError if the array's width is not the number of labels, and for values that are no
+    probabilities: not finite, or logits. Those of sigmoids need not add up to one.
     """
-    array = np.asarray(probabilities)
+    array = _floats(probabilities)
     is_set = labels_or_model in label_sets.NAMES
     name = labels_or_model if is_set else registry.info(labels_or_model).labels
     table = label_sets.read(name)
     if array.ndim != 2 or array.shape[1] != len(table):
         raise LabelsError(f"Labels {name!r}: expected an array (batch, {len(table)}), got {array.shape}.")
+    _check_probabilities(array)
     _check_top(top)
     best: list[list[int]] = np.argsort(-array, axis=1, kind="stable")[:, :top].tolist()
     return [
