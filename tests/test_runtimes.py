@@ -212,7 +212,7 @@ def test_weights_of_the_cache_are_told_apart_by_their_sha256(cache, tmp_path, sm
 
 def test_another_architecture_openvino_or_machine_is_compiled_anew(cache, small_file, monkeypatch):
     predictor(small_file)
-    monkeypatch.setattr(compiled, "_architectures", lambda: "0")
+    monkeypatch.setattr(compiled, "architectures", lambda: "0")
     predictor(small_file)
     monkeypatch.setattr(openvino, "_machine", lambda: ["abacus"])
     predictor(small_file)
@@ -233,21 +233,21 @@ def test_an_edit_of_any_architecture_changes_the_key_of_every_network(tmp_path, 
     folder = tmp_path / "architectures"
     shutil.copytree(ROOT / "modelzoo" / "architectures", folder)
     monkeypatch.setattr(compiled.resources, "files", lambda package: tmp_path)
-    compiled._architectures.cache_clear()
+    compiled.architectures.cache_clear()
     try:
         assert key("inception_resnet_v2.slim") == before
         with (folder / "inception.py").open("a") as file:
             file.write("# edited")
-        compiled._architectures.cache_clear()
+        compiled.architectures.cache_clear()
         assert key("inception_resnet_v2.slim") != before
     finally:
-        compiled._architectures.cache_clear()
+        compiled.architectures.cache_clear()
 
 
 def test_where_keras_builds_the_graph_its_version_is_in_the_key(monkeypatch):
     names = ("resnet50.keras", "resnet50_v1d.gluon")
     before = [key(name) for name in names]
-    monkeypatch.setattr(compiled, "_keras_version", lambda: "0")
+    monkeypatch.setattr(compiled, "keras_version", lambda: "0")
     assert [key(name) == old for name, old in zip(names, before, strict=True)] == [False, True]
 
 

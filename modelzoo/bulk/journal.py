@@ -1,7 +1,7 @@
 """Rows that survive an interruption: kept in OUTPUT.unfinished until the last, then written whole.
 
-The journal is text: the request on the first line, then each row as JSON. The same command resumes a killed
-run after its last whole row.
+The journal is text: on the first line all that decides a row, then each row as JSON. The same command resumes
+a killed run after its last whole row; it is refused where anything of the first line has changed.
 """
 
 from __future__ import annotations
@@ -16,35 +16,33 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from modelzoo.bulk.lock import RunLock
 from modelzoo.bulk.outputs import writer_for
-from modelzoo.bulk.rows import Request, Results, Row, encodable
-from modelzoo.errors import OutputError
+from modelzoo.bulk.rows import Request, Results, Row, differences
+from modelzoo.errors import OutputError, readable
+from modelzoo.images import encodable
 
 
 class Journal:
     """The rows of one request on their way into one output; a context, because only one run may write it."""
 
     def __init__(self, output: str | os.PathLike[str], request: Request):
-        from filelock import FileLock  # a tenth of a second: only where it is used
-
         self.output, self.request = Path(output), request
         self.write = writer_for(self.output, request)
         self.path = self.output.with_name(f"{self.output.name}.unfinished")
-        self.lock = FileLock(f"{self.path}.lock")
+        self.lock = RunLock(self.output.with_name(f"{self.path.name}.lock"))
+        self.facts: dict[str, Any] = {}
         self.images = self.failed = self.resumed = 0
 
     def __enter__(self) -> Journal:
-        from filelock import Timeout
-
         self.output.parent.mkdir(parents=True, exist_ok=True)
+        if not self.lock.acquire():
+            raise OutputError(f"Another process is writing {readable(str(self.output))}; wait for it.")
         try:
-            self.lock.acquire(timeout=0)
-        except Timeout as error:
-            raise OutputError(f"Another process is writing {self.output}; wait for it.") from error
-        try:
+            self.facts = self.request.facts()
             self.file = self._opened()
         except BaseException:
-            self._unlock()
+            self.lock.release()
             raise
         return self
 
@@ -56,34 +54,42 @@ class Journal:
             failed = error or cause
         if not self.images:  # nothing to resume
             self.path.unlink(missing_ok=True)
-        self._unlock()
+        self.lock.release()
         if isinstance(failed, OSError) and failed.errno == errno.ENOSPC:
-            resumed = f" to resume from {self.path}" if self.images else ""
+            resumed = f" to resume from {readable(str(self.path))}" if self.images else ""
             advice = f"Make room and rerun the same command{resumed}."
-            raise OutputError(f"{self.output} cannot be written ({failed.strerror}). {advice}") from failed
+            raise OutputError(
+                f"{readable(str(self.output))} cannot be written ({failed.strerror}). {advice}"
+            ) from failed
         if failed is not None and failed is not error:
             raise failed
 
-    def _unlock(self) -> None:
-        self.lock.release()
-        Path(self.lock.lock_file).unlink(missing_ok=True)
-
     def _opened(self) -> IO[bytes]:
-        """The journal, read and written after its first line, which says what was asked for."""
-        file = self.path.open("r+b" if self.path.is_file() else "w+b")
+        """The journal, read and written after its first line, which says what decides its rows."""
+        resumable = self.path.is_file() and not self.request.is_random
+        file = self.path.open("r+b" if resumable else "w+b")
         first = file.readline()
-        expected = _line(self.request.facts())
+        expected = _line(self.facts)
         if first.endswith(b"\n") and first != expected:
             file.close()
-            raise OutputError(
-                f"{self.path} was begun with other settings: {first.decode(errors='replace').strip()}. "
-                "Rerun the same command to resume, or remove it to start over."
-            )
+            raise OutputError(f"{readable(str(self.path))} {self._why_refused(first)}")
         if first != expected:  # new, or killed in its first moment
             file.seek(0)
             file.truncate()
             file.write(expected)
         return file
+
+    def _why_refused(self, first: bytes) -> str:
+        try:
+            before: Any = json.loads(first)
+        except ValueError:
+            before = None
+        if not isinstance(before, dict) or "model" not in before:
+            return "was not written by modelzoo; remove it, or give the output another name."
+        changes = differences(cast(dict[str, Any], before), self.facts) or "they are written otherwise"
+        return (
+            f"was begun with other settings: {changes}. Restore them to resume, or remove it to start over."
+        )
 
     def remaining(self, names: Iterable[str]) -> Iterator[str]:
         """The images that have no row yet. A truncated row is dropped, and what comes after it."""
@@ -93,7 +99,8 @@ class Journal:
             name = next(names, None)
             if name is None or encodable(name) != row["image"]:
                 raise OutputError(
-                    f"{self.path} has {row['image']} where there now is {name or 'no image'}: "
+                    f"{readable(str(self.path))} has {readable(row['image'])} where there now is "
+                    f"{readable(name) if name else 'no image'}: "
                     "the images have changed. Remove it to start over."
                 )
             self._count(row)

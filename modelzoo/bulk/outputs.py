@@ -6,17 +6,26 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelzoo.bulk.rows import Request, Results, Row, groups
-from modelzoo.errors import OutputError
+from modelzoo.errors import OutputError, readable
 from modelzoo.files import atomic_write
 
 if TYPE_CHECKING:
     import pyarrow
 
+FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+)  # how a cell begins that a spreadsheet computes: a file's name may
 ROW_GROUP = 4096  # images; of embeddings of 2048 values, 32 MiB
 
 Writer = Callable[[Path, Results], None]
@@ -27,9 +36,11 @@ def writer_for(output: Path, request: Request) -> Writer:
     offered = EMBEDDINGS if request.embeds else LABELS
     ending = output.suffix.lower()
     if ending not in offered:
-        raise OutputError(f"{output} must end in {' or '.join(offered)}, which say the format.")
+        raise OutputError(
+            f"{readable(str(output))} must end in {' or '.join(offered)}, which say the format."
+        )
     if output.is_dir():
-        raise OutputError(f"{output} is a folder; give the name of a file.")
+        raise OutputError(f"{readable(str(output))} is a folder; give the name of a file.")
     if ending == ".parquet":
         require_pyarrow()
     return offered[ending]
@@ -51,7 +62,10 @@ def write_jsonl(output: Path, results: Results) -> None:
 
 
 def write_csv(output: Path, results: Results) -> None:
-    """A line for each image: image, model, error, then id_1, name_1, probability_1, id_2 ..."""
+    """A line for each image: image, model, error, then id_1, name_1, probability_1, id_2 ...
+
+    Text that a spreadsheet would compute has an apostrophe before it, see FORMULA.
+    """
     ranks = range(1, results.request.labels_each() + 1)
     header = [f"{field}_{rank}" for rank in ranks for field in ("id", "name", "probability")]
     with atomic_write(output) as path, path.open("w", newline="", encoding="utf-8") as file:
@@ -59,7 +73,11 @@ def write_csv(output: Path, results: Results) -> None:
         writer.writerow(["image", "model", "error", *header])
         for row in results.rows():
             cells = [cell for prediction in row.get("predictions", ()) for cell in prediction.values()]
-            writer.writerow([row["image"], row["model"], row.get("error"), *cells])
+            writer.writerow(map(_harmless, [row["image"], row["model"], row.get("error"), *cells]))
+
+
+def _harmless(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def write_parquet(output: Path, results: Results) -> None:
@@ -96,7 +114,7 @@ def write_npy(output: Path, results: Results) -> None:
     """An array (images, width), float32; beside it OUTPUT.jsonl: each image with its row or its error."""
     good = results.images - results.failed
     if not good:
-        raise OutputError(f"{output} is not written: none of the images could be read.")
+        raise OutputError(f"{readable(str(output))} is not written: none of the images could be read.")
     width = len(next(_embeddings(results.rows())))
     with atomic_write(output) as path, atomic_write(output.with_suffix(".jsonl")) as names_path:
         with names_path.open("wb") as file:

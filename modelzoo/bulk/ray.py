@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from modelzoo.bulk import outputs
-from modelzoo.bulk.rows import Request, Row, encodable, groups, rows_of
+from modelzoo.bulk.rows import Request, Row, groups, rows_of
 from modelzoo.errors import ImageError, OutputError
-from modelzoo.images.files import ADDRESS, ENDINGS, image_files
+from modelzoo.images.files import ADDRESS, ENDINGS, encodable, image_files
 
 IMAGES = 64  # in a block: what a worker takes at a time, and starts anew if another has died over it
 DONE = "_SUCCESS"  # Spark's and Hadoop's name for the empty file that says that a folder is complete
@@ -70,19 +71,24 @@ def writes(output: str) -> bool:
     return ADDRESS in output or output.endswith("/")
 
 
-def rows(request: Request, names: Iterator[str], workers: int | None) -> Iterator[list[Row]]:
-    """The rows of these files, in their order. Every machine must see the files by the same path."""
+def rows(
+    request: Request, facts: dict[str, Any], names: Iterator[str], workers: int | None
+) -> Iterator[list[Row]]:
+    """The rows of these files, in their order. Every machine must see the files by the same path.
+
+    Raises OutputError if a worker's weights or versions are not those of `facts`.
+    """
     images = _files(names)
     if images is None:
         return
-    tables = _answered(request, images, workers).iter_batches(batch_size=None, batch_format="pyarrow")
+    tables = _answered(request, facts, images, workers).iter_batches(batch_size=None, batch_format="pyarrow")
     with _one_sentence():
         for table in tables:
             yield [_row(row) for row in table.to_pylist()]
 
 
 def to_folder(
-    request: Request, sources: Sequence[str], output: str, workers: int | None
+    request: Request, sources: Sequence[str], output: str, workers: int | None, skipped: Counter[str]
 ) -> tuple[int, int, int]:
     """Writes Parquet files into a folder, which is complete when it holds DONE.
 
@@ -99,11 +105,22 @@ def to_folder(
     if filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True)):
         raise OutputError(f"{output} is not empty; give another folder.")
     with _one_sentence():
-        _answered(request, _read(sources), workers).write_parquet(place)
+        images = _read(sources, skipped)
+        _answered(request, _facts_of_a_worker(request), images, workers).write_parquet(place)
     written = dataset.dataset(folder, filesystem=filesystem, format="parquet")
     counts = written.count_rows(), 0, written.count_rows(filter=dataset.field("error").is_valid())
     with filesystem.open_output_stream(f"{folder.rstrip('/')}/{DONE}"):
         return counts
+
+
+def _facts_of_a_worker(request: Request) -> dict[str, Any]:
+    """The facts where the work is done, which may be where this program has neither weights nor network."""
+    import ray
+
+    def facts() -> dict[str, Any]:
+        return request.facts()
+
+    return ray.get(ray.remote(num_cpus=CORES)(facts).remote())
 
 
 @contextmanager
@@ -118,12 +135,12 @@ def _one_sentence() -> Generator[None]:
         raise OutputError(f"A worker of Ray failed: {said[-1] if said else type(error).__name__}") from error
 
 
-def _read(sources: Sequence[str]) -> Any:
+def _read(sources: Sequence[str], skipped: Counter[str]) -> Any:
     """A dataset of the columns that Worker takes."""
     import ray.data
 
     if not reads(sources):
-        return _files(image_files(*sources))
+        return _files(image_files(*sources, skipped=skipped))
     kinds = {_is_parquet(source) for source in sources}
     if len(kinds) > 1:
         raise ImageError("Parquet and images cannot be mixed: make two runs of them.")
@@ -145,7 +162,7 @@ def _files(names: Iterator[str]) -> Any:
     return ray.data.from_arrow(blocks) if blocks else None
 
 
-def _answered(request: Request, images: Any, workers: int | None) -> Any:
+def _answered(request: Request, facts: dict[str, Any], images: Any, workers: int | None) -> Any:
     """The dataset of the images' rows, in the images' order."""
     import ray
     import ray.data
@@ -158,7 +175,7 @@ def _answered(request: Request, images: Any, workers: int | None) -> Any:
     images.context.enable_progress_bars = False
     return images.map_batches(
         Worker,
-        fn_constructor_kwargs={"request": request, "folder": os.getcwd()},
+        fn_constructor_kwargs={"request": request, "facts": facts, "folder": os.getcwd()},
         batch_size=IMAGES,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=size),  # which starts and feeds anew whoever dies
@@ -169,9 +186,9 @@ def _answered(request: Request, images: Any, workers: int | None) -> Any:
 class Worker:
     """A process of the pool: its network is loaded once."""
 
-    def __init__(self, request: Request, folder: str):
+    def __init__(self, request: Request, facts: dict[str, Any], folder: str):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        self.pipeline = request.pipeline()
+        self.pipeline = request.pipeline(facts)
         self.folder = folder
         self.schema = outputs.schema(request)
 

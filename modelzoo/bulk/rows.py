@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from modelzoo import labels
+from modelzoo.errors import OutputError, abbreviated, quoted
 from modelzoo.images import ImageInput
-from modelzoo.runtimes import Deployment
+from modelzoo.runtimes import Deployment, network_facts
 from modelzoo.tasks import EmbeddingsHead, LabelsHead, Pipeline, Unreadable, network_options
 
 Row = dict[str, Any]
@@ -40,14 +44,63 @@ class Request:
         top = self.head.top if isinstance(self.head, LabelsHead) else 0
         return min(top, self.deployment.entry.graph.classes)
 
-    def facts(self) -> dict[str, Any]:
-        """All of it as JSON."""
-        asked = {} if isinstance(self.head, EmbeddingsHead) else {"top": self.head.top}
-        return dataclasses.asdict(self.deployment) | asked
+    @property
+    def is_random(self) -> bool:
+        """Whether each loading of the network gives other weights, so that no two runs' rows go together."""
+        return self.deployment.weights is None
 
-    def pipeline(self) -> Pipeline[Any]:
-        """The network, loaded."""
-        return Pipeline(self.deployment, self.head)
+    def facts(self) -> dict[str, Any]:
+        """All that decides a row, as JSON has it. Obtains and reads the weights; see network_facts()."""
+        import PIL
+
+        deployment, head, entry = self.deployment, self.head, self.deployment.entry
+        found = network_facts(deployment, network_options(deployment, head)) | {
+            "crops": deployment.crops,
+            "fast_decode": deployment.fast_decode,
+            "pillow": PIL.__version__,  # decodes
+            "preprocessing": dataclasses.asdict(head.preprocessing(entry)),
+            "head": type(head).__name__,
+            **dataclasses.asdict(head),
+        }
+        if not self.embeds:
+            table = [(label.id, label.name) for label in labels.read(entry.labels)]
+            digest = hashlib.sha256(json.dumps(table).encode()).hexdigest()
+            found["labels"] = f"{entry.labels}, sha256 {digest}"
+        return json.loads(json.dumps(found))
+
+    def pipeline(self, facts: dict[str, Any] | None = None) -> Pipeline[Any]:
+        """The network, loaded. Raises OutputError if `facts` are not those of what was loaded."""
+        loaded = Pipeline(self.deployment, self.head)
+        if facts is not None and (changes := differences(facts, self.facts())):
+            raise OutputError(
+                f"The network that was loaded is not what the run began with: {changes}. "
+                "All processes of a run need the same weights and versions; rerun the command."
+            )
+        return loaded
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What differs between two requests' facts, for a message; "" for nothing."""
+    flat, flat_now = dict(_flat(before)), dict(_flat(now))
+    return abbreviated(
+        [
+            f"{name} was {_shown(flat, name)} and is {_shown(flat_now, name)}"
+            for name in sorted(flat.keys() | flat_now.keys())
+            if _shown(flat, name) != _shown(flat_now, name)
+        ]
+    )
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flat(cast(dict[str, Any], value), f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _shown(facts: dict[str, Any], name: str) -> str:
+    return quoted(facts[name]) if name in facts else "not recorded"
 
 
 @dataclass(frozen=True)
@@ -75,11 +128,6 @@ def _row(name: str, model: str, answer: Any) -> Row:
     else:
         found = {"predictions": [{"id": p.id, "name": p.name, "probability": p.probability} for p in answer]}
     return {"image": name, "model": model} | found
-
-
-def encodable(name: str) -> str:
-    """A file's name as text that every format can hold: bytes that are no UTF-8 are spelt out."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

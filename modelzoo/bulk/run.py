@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from modelzoo.bulk.journal import Journal
-from modelzoo.bulk.rows import Request, Row, encodable, rows_of
-from modelzoo.images import image_files
+from modelzoo.bulk.rows import Request, Row, rows_of
+from modelzoo.images import encodable, image_files
 from modelzoo.runtimes import DEFAULT_MODEL, Deployment
 from modelzoo.tasks import EmbeddingsHead, LabelsHead
 from modelzoo.tasks.classification import TOP
@@ -43,13 +44,17 @@ HERE = Execution()
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What came of a run: the images, how many of them an earlier run had done, how many have an error."""
+    """What came of a run: the images, how many of them an earlier run had done, how many have an error.
+
+    skipped: how many files and folders of the sources were passed by, by reason; see image_files().
+    """
 
     output: str
     images: int
     resumed: int
     failed: int
     seconds: float
+    skipped: dict[str, int] = field(default_factory=dict[str, int])
 
 
 def classify_files(
@@ -66,7 +71,10 @@ def classify_files(
     deployment: the model and how it runs, or just its name.
     An image that cannot be read has an "error" in its row instead of labels. Memory stays the same however
     many there are. Until the last row is there the rows are in OUTPUT.unfinished; rerun the same call to
-    resume after an interruption. Then the output appears whole, in place of an older one.
+    resume after an interruption. Then the output appears whole, in place of an older one. A run is resumed
+    only with the same weights, versions, precision, preprocessing, labels and arguments, so that no file
+    mixes the rows of two networks. In a .csv a cell that begins with =, +, -, @, a tab or a line break gets
+    an apostrophe before it, because spreadsheets would compute it.
 
     Raises UnknownModel, WeightsUnavailable, ImageError for sources that are not there, and OutputError.
     """
@@ -97,9 +105,12 @@ def _run(request: Request, images: Sources, output: str | os.PathLike[str], exec
     start = time.perf_counter()
     paths = [images] if isinstance(images, str | os.PathLike) else images
     sources, target = [os.fspath(path) for path in paths], os.fspath(output)
+    skipped: Counter[str] = Counter()
+    if execution.engine == "ray" and request.is_random:
+        raise ValueError("weights=None are random, and others in every worker of Ray; use engine 'local'.")
     with _session(execution):
-        counts = _counts(request, sources, target, execution)
-    return Summary(target, *counts, time.perf_counter() - start)
+        counts = _counts(request, sources, target, execution, skipped)
+    return Summary(target, *counts, time.perf_counter() - start, dict(skipped))
 
 
 def _session(execution: Execution) -> AbstractContextManager[None]:
@@ -110,29 +121,34 @@ def _session(execution: Execution) -> AbstractContextManager[None]:
     return ray.session()
 
 
-def _counts(request: Request, sources: list[str], output: str, execution: Execution) -> tuple[int, int, int]:
+def _counts(
+    request: Request, sources: list[str], output: str, execution: Execution, skipped: Counter[str]
+) -> tuple[int, int, int]:
     """Writes the output; returns how many images there are, how many were resumed, how many failed."""
     if execution.engine == "ray":
         from modelzoo.bulk import ray
 
         if ray.reads(sources) or ray.writes(output):
-            return ray.to_folder(request, sources, output, execution.workers)
-    with Journal(output, request) as journal:
-        names = journal.remaining(image_files(*sources))
-        batches = _rows(request, names, execution)
+            return ray.to_folder(request, sources, output, execution.workers, skipped)
+    journal = Journal(output, request)
+    files = image_files(*sources, skipped=skipped)
+    with journal:
+        names = journal.remaining(files)
+        batches = _rows(journal, names, execution)
         for rows in _shown(batches, journal, sources) if execution.progress else batches:
             journal.append(rows)
         journal.finish()
     return journal.images, journal.resumed, journal.failed
 
 
-def _rows(request: Request, names: Iterator[str], execution: Execution) -> Iterator[list[Row]]:
+def _rows(journal: Journal, names: Iterator[str], execution: Execution) -> Iterator[list[Row]]:
+    request, facts = journal.request, journal.facts
     if execution.engine == "ray":
         from modelzoo.bulk import ray
 
-        yield from ray.rows(request, names, execution.workers)
+        yield from ray.rows(request, facts, names, execution.workers)
         return
-    yield from rows_of(request.pipeline(), ((encodable(name), name) for name in names))
+    yield from rows_of(request.pipeline(facts), ((encodable(name), name) for name in names))
 
 
 def _shown(batches: Iterator[list[Row]], journal: Journal, sources: list[str]) -> Iterator[list[Row]]:

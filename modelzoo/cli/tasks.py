@@ -6,9 +6,10 @@ import argparse
 import dataclasses
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelzoo.cli.arguments import (
     IMAGES,
@@ -19,8 +20,12 @@ from modelzoo.cli.arguments import (
     fraction,
     positive,
 )
-from modelzoo.cli.printing import bar, plural, print_json, print_table
+from modelzoo.cli.printing import bar, fail, plural, print_json, print_table
+from modelzoo.errors import readable
 from modelzoo.runtimes import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from modelzoo.tasks import Unreadable
 
 STDIN = "-"
 BUNDLED = "the one that comes with the package"
@@ -59,7 +64,8 @@ def _add_bulk_options(command: argparse.ArgumentParser, what: str, *, required: 
 
 
 def _classify(options: argparse.Namespace) -> int:
-    from modelzoo.tasks import LabelsHead, Pipeline
+    from modelzoo.images import encodable
+    from modelzoo.tasks import LabelsHead, Pipeline, Unreadable
 
     deployed = deployment(options, DEFAULT_MODEL)
     if options.output is not None:
@@ -72,24 +78,36 @@ def _classify(options: argparse.Namespace) -> int:
     if options.fast_decode or options.engine != "local" or options.workers:
         raise ValueError("--fast-decode, --engine and --workers need -o FILE.")
     start = time.perf_counter()
-    paths = list(_paths(options.images))
+    paths = _paths(options.images)
     pipeline = Pipeline(deployed, LabelsHead(options.top))
     loaded = time.perf_counter()
     if not options.json:
         entry = pipeline.entry
         print(f"{entry.key} ({entry.labels}, {len(paths)} {plural('image', paths)})")
-    answers = pipeline.each(_progress(map(_content, paths), len(paths)))
-    for path, predictions in zip(paths, answers, strict=True):
-        if options.json:
-            found = [dataclasses.asdict(prediction) for prediction in predictions]
-            print_json({"image": str(path), "model": deployed.model, "predictions": found}, indent=None)
+    answers = pipeline.each_or_error(_progress(map(_content, paths), len(paths)))
+    failed = 0
+    for path, answer in zip(paths, answers, strict=True):
+        if isinstance(answer, Unreadable):
+            failed += _print_error(path, deployed.model, answer, options)
+        elif options.json:
+            found = [dataclasses.asdict(prediction) for prediction in answer]
+            print_json({"image": encodable(path), "model": deployed.model, "predictions": found}, indent=None)
         else:
-            _print_predictions(path, predictions)
+            _print_predictions(path, answer)
     done = time.perf_counter()
     if not options.json:
         each = 1e3 * (done - loaded) / len(paths)
         print(f"\nloaded in {1e3 * (loaded - start):.0f} ms, {each:.1f} ms an image")
-    return 0
+    return min(failed, 1)
+
+
+def _print_error(path: str, model: str, why: Unreadable, options: argparse.Namespace) -> int:
+    """Says why an image has no answer, where the others have theirs; returns the command's exit code, 1."""
+    from modelzoo.images import encodable
+
+    if options.json:
+        print_json({"image": encodable(path), "model": model, "error": why.reason}, indent=None)
+    return fail(why.reason)
 
 
 def _embed(options: argparse.Namespace) -> int:
@@ -109,42 +127,52 @@ def _execution(options: argparse.Namespace) -> Any:
 
 def _print_summary(options: argparse.Namespace, summary: Any) -> int:
     """Bad images are counted, not fatal: the exit code is 0."""
+    from modelzoo.images import encodable, skipped_line
+
     if options.json:
-        print_json(dataclasses.asdict(summary), indent=None)
+        facts = dataclasses.asdict(summary)
+        print_json({**facts, "output": encodable(summary.output)}, indent=None)
         return 0
     new = summary.images - summary.resumed
-    print(f"{summary.output}: {summary.images} images, {summary.failed} of them could not be read")
+    print(f"{readable(summary.output)}: {summary.images} images, {summary.failed} of them have an error")
     print(f"{new} in {summary.seconds:.1f} s ({new / summary.seconds:.1f} images/s)")
+    if summary.skipped:
+        print(skipped_line(summary.skipped))
     return 0
 
 
 def _detect(options: argparse.Namespace) -> int:
-    from modelzoo.tasks import BoxesHead, Pipeline, draw_boxes
+    from modelzoo.images import encodable
+    from modelzoo.tasks import BoxesHead, Pipeline, Unreadable, draw_boxes
 
-    paths = list(_paths(options.images))
+    paths = _paths(options.images)
     copies = _copies(paths, options)
     pipeline = Pipeline(
         deployment(options, DETECTOR), BoxesHead(threshold=options.threshold, size=options.size)
     )
+    failed = 0
     for path, copy in zip(paths, copies, strict=True):
         image = _content(path)
-        (found,) = pipeline(image)
+        (found,) = pipeline.each_or_error([image])
+        if isinstance(found, Unreadable):
+            failed += _print_error(path, pipeline.entry.key, found, options)
+            continue
         if copy is not None:
             draw_boxes(image, found).save(copy)
         if options.json:
             print_json(
                 {
-                    "image": str(path),
+                    "image": encodable(path),
                     "model": pipeline.entry.key,
                     "detections": [dataclasses.asdict(detection) for detection in found],
-                    "copy": None if copy is None else str(copy),
+                    "copy": None if copy is None else encodable(str(copy)),
                 },
                 indent=None,
             )
         else:
             _print_detections(path, found, options.threshold)
-            print(f"drawn: {copy}")
-    return 0
+            print(f"drawn: {readable(str(copy))}")
+    return min(failed, 1)
 
 
 def _copies(paths: Sequence[str], options: argparse.Namespace) -> list[Path | None]:
@@ -159,15 +187,17 @@ def _copies(paths: Sequence[str], options: argparse.Namespace) -> list[Path | No
     return [options.output]
 
 
-def _paths(names: Sequence[str]) -> Iterator[str]:
-    """The files that are named, and - as it is."""
-    from modelzoo.images import image_files
+def _paths(names: Sequence[str]) -> list[str]:
+    """The files that are named, and - as it is; says on stderr what was skipped."""
+    from modelzoo.images import image_files, skipped_line
 
+    skipped: Counter[str] = Counter()
+    paths: list[str] = []
     for name in names:
-        if name == STDIN:
-            yield name
-        else:
-            yield from image_files(name)
+        paths += [name] if name == STDIN else image_files(name, skipped=skipped)
+    if skipped:
+        print(f"modelzoo: {skipped_line(skipped)}", file=sys.stderr)
+    return paths
 
 
 def _content(path: str) -> str | bytes:
@@ -183,7 +213,7 @@ def _progress(images: Iterator[Any], total: int) -> Iterator[Any]:
 
 
 def _print_predictions(path: str, predictions: Sequence[Any]) -> None:
-    print(f"\n{path}")
+    print(f"\n{readable(path)}")
     width = max(len(prediction.name) for prediction in predictions)
     for prediction in predictions:
         line = f"  {prediction.name:<{width}}  {prediction.probability:7.2%}  {bar(prediction.probability)}"
@@ -191,7 +221,7 @@ def _print_predictions(path: str, predictions: Sequence[Any]) -> None:
 
 
 def _print_detections(path: str, detections: Sequence[Any], threshold: float) -> None:
-    print(f"\n{path}")
+    print(f"\n{readable(path)}")
     if not detections:
         print(f"nothing scores above {threshold:g}")
     rows = [(d.name, f"{d.score:.1%}", *(f"{side:.0f}" for side in d.box)) for d in detections]

@@ -1,6 +1,6 @@
 """Image files -> pixels -> the array that a network was trained on."""
 
-from modelzoo.images.files import image_files
+from modelzoo.images.files import encodable, image_files, skipped_line
 from modelzoo.images.preprocessing import (
     axes,
     check_ten_crops,
@@ -18,6 +18,7 @@ __all__ = [
     "ImageInput",
     "axes",
     "check_ten_crops",
+    "encodable",
     "image_files",
     "image_name",
     "name_images",
@@ -26,4 +27,5 @@ __all__ = [
     "read_for",
     "read_image",
     "resize_and_crop",
+    "skipped_line",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from modelzoo.errors import ImageError
+from modelzoo.errors import ImageError, readable
 from modelzoo.images.resampling import Pixels
 
 MAX_PIXELS = 178_956_970  # of one image: half a gigabyte as RGB, and where Pillow itself refuses by default
@@ -27,6 +29,10 @@ ImageInput = FilePath | bytes | bytearray | memoryview | BinaryIO | Image.Image 
 EXPECTED = (
     "a path, the bytes of a file, a binary file object, a PIL image or a uint8 array (height, width, 3)"
 )
+
+# What this process was given opened: a pipe there is meant to be read, and whoever writes it ends it.
+DESCRIPTOR = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/(self|\d+)/fd/\d+")
+KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 
 # Pillow's warning about large images is silenced for the whole process or not at all: one thread at a time.
 _opening = threading.Lock()
@@ -62,8 +68,8 @@ def read_image(image: ImageInput) -> Pixels:
 
 
 def image_name(image: ImageInput, otherwise: str = "The image") -> str:
-    """What to call an image in errors: its path, if it has one."""
-    return str(image) if isinstance(image, str | os.PathLike) else otherwise
+    """What to call an image in errors: its path, if it has one, as a message may show it."""
+    return readable(os.fspath(image)) if isinstance(image, str | os.PathLike) else otherwise
 
 
 def read_named(image: ImageInput, name: str, least_side: int | None = None) -> Pixels:
@@ -106,9 +112,8 @@ def _array_hints(pixels: npt.NDArray[Any]) -> Iterator[str]:
 
 
 def _read_path(path: FilePath, name: str, least_side: int | None) -> Pixels:
-    if os.path.isdir(path):  # asked first, because Windows would report a lack of permission
-        raise ImageError(f"{name} is a folder; expected an image file.")
     try:
+        _check_regular(path, name)
         with open(path, "rb") as file:
             return _read_file(_seekable(file, name), name, least_side)
     except ImageError:
@@ -116,8 +121,22 @@ def _read_path(path: FilePath, name: str, least_side: int | None) -> Pixels:
     except FileNotFoundError as error:
         hint = " Addresses are not opened: download it first." if "://" in name else ""
         raise ImageError(f"No such file: {name}.{hint}") from error
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+    except OSError as error:
+        raise ImageError(f"{name} cannot be opened ({error.strerror or error}).") from error
+    except ValueError as error:  # a null character in the name
         raise ImageError(f"{name} cannot be opened ({error}).") from error
+
+
+def _check_regular(path: FilePath, name: str) -> None:
+    """Raises ImageError for a folder, a pipe, a socket or a device: reading these may never end.
+
+    Windows would say of a folder that permission is lacking.
+    """
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind == stat.S_IFDIR:
+        raise ImageError(f"{name} is a folder; expected an image file.")
+    if kind in KINDS and not DESCRIPTOR.fullmatch(os.path.normpath(path)):
+        raise ImageError(f"{name} is a {KINDS[kind]}; expected an image file.")
 
 
 def _seekable(file: BinaryIO, name: str) -> BinaryIO:
@@ -196,7 +215,7 @@ def _too_large(name: str, size: str) -> str:
 
 def _damaged(name: str, error: Exception) -> ImageError:
     """For whatever a decoder raises: on damaged files Pillow's raise nearly every built-in error."""
-    return ImageError(f"{name} is truncated or damaged ({error}).")
+    return ImageError(f"{name} is truncated or damaged ({readable(str(error))}).")
 
 
 def _rgb(image: Image.Image, name: str) -> Pixels:

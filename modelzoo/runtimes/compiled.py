@@ -69,11 +69,11 @@ def key(weights: Located, options: NetworkOptions, runtime: dict[str, Any]) -> K
         "weights": weights.content,
         "options": asdict(options),
         "modelzoo": modelzoo.__version__,
-        "architectures": _architectures(),
+        "architectures": architectures(),
         **runtime,
     }
     if graph.family == BUILT_BY_KERAS:
-        facts["keras"] = _keras_version()
+        facts["keras"] = keras_version()
     return Key(weights.name, json.dumps(facts, sort_keys=True))
 
 
@@ -128,7 +128,7 @@ def _read(path: Path, key: Key) -> Stored:
 
 
 @cache
-def _architectures() -> str:
+def architectures() -> str:
     """A checksum of all that defines networks: a family may use another's blocks."""
     folder = resources.files("modelzoo") / "architectures"
     sources = sorted((file for file in folder.iterdir() if file.name.endswith(".py")), key=lambda f: f.name)
@@ -139,7 +139,7 @@ def _architectures() -> str:
 
 
 @cache
-def _keras_version() -> str:
+def keras_version() -> str:
     from importlib.metadata import version
 
     return version("keras")

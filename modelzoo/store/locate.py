@@ -19,7 +19,7 @@ from modelzoo import download, registry, settings
 from modelzoo.errors import ConversionError, WeightsMismatch, WeightsUnavailable
 from modelzoo.files import sha256
 from modelzoo.registry import Entry
-from modelzoo.store import cache, sources
+from modelzoo.store import cache, sources, user_files
 from modelzoo.store.bundled import bundled_path
 from modelzoo.store.cache import CachedFile
 from modelzoo.store.convert import convert
@@ -55,6 +55,10 @@ class Located:
             converted = Path(folder) / "converted.h5"
             convert(self.entry, self.path, converted, include_top=include_top)
             yield converted
+
+    def digest(self) -> str:
+        """The sha256 of the weights' bytes; of a user's files as they are now."""
+        return user_files.digest(self.path) if self.may_be_upstream else self.content
 
     def warning(self) -> str | None:
         """What the provenance of a modelzoo weight file warns of; None for an upstream file."""
@@ -97,12 +101,7 @@ def quarantine_if_damaged(located: Located) -> bool:
 
 def _of_user(entry: Entry, path: Path) -> Located:
     """A user's own file is not read again each time: its place, size and times tell whether it changed."""
-    content = str(path.absolute())
-    if path.is_file():
-        facts = path.stat()
-        times = (facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
-        content = f"{path.resolve()} {facts.st_size} {times}"
-    return Located(entry, path, f"{entry.key}-file", content, may_be_upstream=True)
+    return Located(entry, path, f"{entry.key}-file", user_files.state(path), may_be_upstream=True)
 
 
 def _cached(entry: Entry, top: bool, *, move_damaged: bool = False) -> CachedFile | None:

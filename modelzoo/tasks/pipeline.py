@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from modelzoo.errors import ImageError
+from modelzoo.errors import ImageError, readable
 from modelzoo.images import (
     ImageInput,
     check_ten_crops,
@@ -53,7 +53,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """In place of an answer: why an image has none."""
+    """In place of an answer: why an image has none, as one sentence."""
 
     reason: str
 
@@ -118,6 +118,12 @@ class Pipeline(Generic[Answer]):
         """The same for any number of images, read when they are needed, in constant memory."""
         return self._each_named((image, image_name(image, f"Image {n}")) for n, image in enumerate(images, 1))
 
+    def each_or_error(self, images: Iterable[ImageInput]) -> Iterator[Answer | Unreadable]:
+        """The same, but in place of an error why an image has no answer; the others get theirs."""
+        named = ((image_name(image, f"Image {n}"), image) for n, image in enumerate(images, 1))
+        for batch in self.each_or_reason(named, fill=False):
+            yield from (answer for _, answer in batch)
+
     def _each_named(self, named: Iterable[tuple[ImageInput, str]]) -> Iterator[Answer]:
         prepared = (self.prepare(image, name) for image, name in named)
         while batch := list(islice(prepared, self.images_at_once)):
@@ -153,11 +159,12 @@ class Pipeline(Generic[Answer]):
         return output if crops == 1 else output.reshape(-1, crops, *output.shape[1:]).mean(axis=1)
 
     def each_or_reason(
-        self, named: Iterable[tuple[str, ImageInput]]
+        self, named: Iterable[tuple[str, ImageInput]], *, fill: bool = True
     ) -> Iterator[list[tuple[str, Answer | Unreadable]]]:
-        """For each batch of named images the names with the answers, or why an image cannot be read.
+        """For each batch of named images the names with the answers, or why an image has none.
 
-        Images are prepared while the network runs. Answers depend on nothing but the image.
+        It has none if it cannot be read or the network's output for it is not finite. Images are prepared
+        while the network runs. With `fill` answers depend on nothing but the image, see outputs().
         """
         prepared = in_order(
             lambda pair: (pair[0], self._prepared_or_reason(*pair)),
@@ -167,18 +174,28 @@ class Pipeline(Generic[Answer]):
         with closing(prepared):
             while batch := list(islice(prepared, self.images_at_once)):
                 good = [item for _, item in batch if isinstance(item, Prepared)]
-                answers = iter(self.answers(good, fill=True) if good else ())
+                outputs = iter(self.outputs(good, fill=fill) if good else ())
                 yield [
-                    (name, item if isinstance(item, Unreadable) else next(answers)) for name, item in batch
+                    (name, self._decoded_or_reason(next(outputs), item, name))
+                    if isinstance(item, Prepared)
+                    else (name, item)
+                    for name, item in batch
                 ]
 
     def _prepared_or_reason(self, name: str, image: ImageInput) -> Prepared | Unreadable:
+        name = readable(name)
         try:
             return self.prepare(image, name)
         except ImageError as error:
             return Unreadable(str(error))
         except (MemoryError, OSError) as error:
-            return Unreadable(f"{name} cannot be read ({error or type(error).__name__}).")
+            return Unreadable(f"{name} cannot be read ({readable(str(error) or type(error).__name__)}).")
+
+    def _decoded_or_reason(self, output: np.ndarray, prepared: Prepared, name: str) -> Answer | Unreadable:
+        if not np.isfinite(output).all():
+            what = f"{self.entry.key} in {self.deployment.precision}"
+            return Unreadable(f"The output of {what} for {readable(name)} is not finite; it means nothing.")
+        return self.head.decode(output, prepared.size, self.entry)
 
 
 def in_order(
