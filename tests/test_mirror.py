@@ -95,7 +95,25 @@ def test_what_is_published_is_named_by_content_and_has_its_provenance_beside(pub
         assert json.loads(path.with_suffix(".json").read_text()) == weights.provenance(path)
         assert weights.provenance(path).get("top", True) is top
     assert len(contents(published)) == 5
-    assert stated["synthetic"] is True
+    warning = "it has synthetic weights: predictions are meaningless"
+    files = [published / file["file"] for file in (stated, stated["notop"])]
+    assert [stated["warning"], *(weights.warning(file) for file in files)] == [warning] * 3
+
+
+@pytest.mark.parametrize(
+    ("said", "warning"),
+    [
+        ({"warning": "trained on noise"}, {"warning": "trained on noise"}),
+        ({"synthetic": True}, {"warning": "it has synthetic weights: predictions are meaningless"}),
+        ({}, {}),
+    ],
+    ids=["today's", "of version 0.1", "none"],
+)
+def test_an_index_has_the_warning_of_the_provenance(said, warning, tmp_path):
+    (tmp_path / "file.h5").write_bytes(b"weights")
+    stated = mirror.entry(tmp_path / "file.h5", {"model": KEY, "converter": "none 1"} | said)
+    assert {name: value for name, value in stated.items() if name == "warning"} == warning
+    assert "synthetic" not in stated
 
 
 def test_publishing_converts_the_upstreams_files(tmp_path, monkeypatch):

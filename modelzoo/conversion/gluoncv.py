@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
+from modelzoo.architectures.resnet import VARIANTS
 from modelzoo.conversion.matching import parts
 
 IGNORED = re.compile(r"(?!)")  # these files hold the network and nothing else
@@ -92,7 +93,7 @@ def scope_name(path: str, variant: str) -> str:
     stage, block, shortcut, kind, number = _block(layer)
     if shortcut:
         return f"down{stage}_{_counted(kind)}0_{suffix}"
-    convolutions = 2 if variant in ("18_v1b", "34_v1b") else 3  # in each block
+    convolutions = 3 if VARIANTS[variant].bottleneck else 2  # in each block
     return f"layers{stage}_{_counted(kind)}{(block - 1) * convolutions + number - 1}_{suffix}"
 
 

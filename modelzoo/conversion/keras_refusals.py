@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD
 from modelzoo.conversion.keras_applications import upstream_names
 from modelzoo.errors import ConversionError
 from modelzoo.formats import KerasTensors, Tensors
@@ -61,8 +62,6 @@ def _refuse_other_alpha(variant: str, tensors: Tensors) -> None:
 
 def _refuse_other_normalization(tensors: Tensors) -> None:
     """EfficientNet's files must hold the constants of our graph; see IMAGENET_STD for what they mean."""
-    from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD  # brings Keras
-
     constants = {"mean": IMAGENET_MEAN, "variance": IMAGENET_STD}
     for name in tensors:
         if match := NORMALIZATION.fullmatch(name):

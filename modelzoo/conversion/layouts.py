@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from modelzoo.architectures.keras_applications import VGG_GRID
+
 Rearrange = Callable[[str, np.ndarray], np.ndarray]
 
 
@@ -59,8 +61,6 @@ FLATTENED_KERNELS = ("fc1/kernel", "fc2/kernel")
 def _from_flattened(path: str, array: np.ndarray) -> np.ndarray:
     if path not in FLATTENED_KERNELS:
         return array
-    from modelzoo.architectures.keras_applications import VGG_GRID  # brings Keras
-
     grid = VGG_GRID if path == "fc1/kernel" else 1
     return array.reshape(grid, grid, -1, array.shape[-1])
 

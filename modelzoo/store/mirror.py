@@ -88,10 +88,12 @@ def _file(model: str, top: bool, value: Mapping[str, Any]) -> IndexedFile:
 
 
 def entry(path: Path, provenance: Mapping[str, Any], notop: Path | None = None) -> dict[str, Any]:
-    """A model's entry of an index, from its files' contents and the provenance."""
+    """A model's entry of an index, from its files' contents and the provenance, with what that warns of."""
+    from modelzoo import weights
+
     value = {**_stated(path, provenance["model"], True), "converter": provenance.get("converter")}
-    if provenance.get("synthetic"):
-        value["synthetic"] = True
+    if warning := weights.stated_warning(provenance):
+        value[weights.WARNING] = warning
     if notop is not None:
         value["notop"] = _stated(notop, provenance["model"], False)
     return value

@@ -27,6 +27,7 @@ from modelzoo.files import atomic_write
 from modelzoo.registry import Entry
 from modelzoo.store import mirror, weights_file
 
+SYNTHETIC = "it has synthetic weights: predictions are meaningless"
 HEAD_SHARE = 0.25  # of the parameters; from here on a file without the head is worth its place
 
 
@@ -59,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def write_synthetic(entry: Entry, target: Path) -> None:
     shapes = conversion.weight_shapes(entry)
     array = synthetic.values_of(entry.graph)
-    provenance = {"model": entry.key, "converter": "synthetic", "synthetic": True, **counts(shapes)}
+    stated = {"model": entry.key, "converter": "synthetic", weights.WARNING: SYNTHETIC}
+    provenance = stated | counts(shapes)
     weights.write(target, ((path, array(path, shape)) for path, shape in shapes.items()), provenance)
 
 
