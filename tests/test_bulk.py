@@ -53,10 +53,10 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def simple_network(monkeypatch):
-    """In place of the bundled model one that is loaded at once: ten numbers that depend on the image."""
+    """In place of the bundled model one loaded at once: ten numbers of 0 to 1 that depend on the image."""
 
     def predict(images):
-        return np.abs(images[:, ::4, ::16].reshape(len(images), -1)[:, :10])
+        return np.abs(images[:, ::4, ::16].reshape(len(images), -1)[:, :10]) / 4
 
     network = SimpleNamespace(predict=predict)
     monkeypatch.setattr(pipeline, "predictor", lambda *_: network)
