@@ -65,9 +65,10 @@ def write(target: Path, arrays: Iterable[tuple[str, np.ndarray]], provenance: Ma
 
 
 def is_modelzoo_file(path: Path) -> bool:
-    """Whether this is a modelzoo weight file: HDF5 with a provenance."""
-    if not (path.is_file() and h5py.is_hdf5(path)):
+    """Whether this is a modelzoo weight file: HDF5 with a provenance. Raises OSError if it cannot be read."""
+    if not path.is_file():
         return False
+    path.open("rb").close()  # says in plain words that it cannot be read
     try:
         with h5py.File(path, "r") as file:
             return PROVENANCE in file.attrs

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from modelzoo import registry, store
-from modelzoo.errors import WeightsMismatch
 from modelzoo.registry import Entry
 from modelzoo.store import PRETRAINED, Located
 
@@ -116,7 +115,7 @@ def load_entry(entry: Entry, options: NetworkOptions, weights: Weights) -> keras
     top = architectures.top_layers(graph)
     skip = (top.head if new_head else ()) if options.top else top.layers
     if isinstance(weights, Located):
-        _assign(model, weights, options, skip)
+        _assign(model, weights, skip)
     elif weights == SYNTHETIC:
         _assign_synthetic(model, entry, skip)
     network.initialize()  # what has no value yet: all, a new head, the seeds of layers that drop
@@ -151,22 +150,11 @@ def _check(options: NetworkOptions, weights: object) -> None:
         raise ValueError(f"The weights are for 3 channels, not {shape[2]}; use weights=None for others.")
 
 
-def _assign(model: keras.Model, located: Located, options: NetworkOptions, skip: Collection[str]) -> None:
+def _assign(model: keras.Model, located: Located, skip: Collection[str]) -> None:
     """Sets the weights from the file, layers of `skip` aside; a damaged file of the cache is replaced."""
-    try:
-        _assign_once(model, located, options, skip)
-    except (OSError, WeightsMismatch):
-        if not store.quarantine_if_damaged(located):
-            raise
-        _assign_once(model, store.locate(located.entry, top=options.top), options, skip)
-
-
-def _assign_once(
-    model: keras.Model, located: Located, options: NetworkOptions, skip: Collection[str]
-) -> None:
     from modelzoo import weights
 
-    with located.file(include_top=not skip) as path:
+    with store.checked(located).file(include_top=not skip) as path:
         store.check_owner(located.entry, path)
         weights.assign(model, path, skip=skip)
         warn(located.entry, weights.warning(path))

@@ -20,6 +20,7 @@ from modelzoo import cli, settings, store
 from modelzoo.architectures import synthetic
 from modelzoo.errors import WeightsUnavailable
 from modelzoo.store import cache as weight_cache
+from tests import unprivileged
 from tests.conftest import CAT, ROOT
 from tests.serving import CUSTOM, custom_registry, served, write_synthetic
 
@@ -296,14 +297,7 @@ def read_only(folder: Path) -> tuple[str, ...]:
     """Takes the right to write to a folder from everybody; returns what to start a process with."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    if os.name == "nt":
-        pytest.skip("Windows has no folders that cannot be written to by their mode")
-    if os.geteuid() != 0:
-        return ()
-    prefix = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
-    if shutil.which("setpriv") is None or subprocess.run([*prefix, "true"], capture_output=True).returncode:
-        pytest.skip("root may write everywhere, and there is no setpriv that can take that from it")
-    return prefix
+    return unprivileged.prefix()
 
 
 @pytest.mark.parametrize("kind", ["writable", "read-only"])
@@ -316,3 +310,40 @@ def test_with_a_warm_cache_no_socket_is_opened(kind, cached, cache):
     assert process.returncode == 0, err
     assert out.splitlines()[-1] == kind
     assert f"{CUSTOM}: sound" in out
+
+
+def test_a_cache_that_is_only_read_says_what_to_set_when_a_network_was_compiled(cached, cache):
+    """Or else every start would take that long, without a word."""
+    read_only(cache)
+    arguments = ["classify", str(CAT), "-m", CUSTOM]
+    process = unprivileged.run(f"import sys; from modelzoo import cli; sys.exit(cli.main({arguments}))")
+    for path in (cache, *cache.rglob("*")):
+        path.chmod(0o755)
+    assert process.returncode == 0, process.stderr
+    (line,) = [line for line in process.stderr.splitlines() if "cannot be kept" in line]
+    assert "so that every start compiles it again" in line
+    assert f"Nothing can be written to the cache {cache}: set MODELZOO_CACHE to a folder" in line
+    assert line.endswith(f" MODELZOO_CACHE=FOLDER{os.pathsep}{cache} writes to FOLDER and reads from both.")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can become a user without a name")
+def test_a_user_without_a_name_and_a_home_can_list_and_classify(tmp_path):
+    """As in `docker run -u 23456`."""
+    commands = [
+        ["list"],
+        ["info", "resnet50_v1d"],
+        ["cache", "list"],
+        ["cache", "path"],
+        ["cache", "verify"],
+        ["cache", "prune"],
+        ["classify", str(CAT)],
+    ]
+    code = f"import sys\nfrom modelzoo import cli\nsys.exit(max(cli.main(command) for command in {commands}))"
+    words = ("setpriv", "--reuid", "23456", "--regid", "23456", "--clear-groups")
+    without = dict.fromkeys(("HOME", "XDG_CACHE_HOME", settings.CACHE, "USER", "LOGNAME"))
+    process = unprivileged.run(code, *words, PYTHONDONTWRITEBYTECODE="1", **without)
+    assert process.returncode == 0, process.stderr
+    assert "cat" in process.stdout
+    assert "Traceback" not in process.stderr
+    (line,) = [line for line in process.stderr.splitlines() if "cannot be kept" in line]
+    assert "This user has no home folder for a cache: set MODELZOO_CACHE to a folder" in line

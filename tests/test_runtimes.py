@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 
+import google_crc32c
 import keras
 import numpy as np
 import pytest
@@ -280,7 +281,8 @@ def take_another(path):
     content = path.read_bytes()
     mine, others = (rf"\"precision\": \"{name}\"".encode() for name in ("f32", "f16"))
     assert content.count(mine) == 1
-    path.write_bytes(content.replace(mine, others))
+    begin = content.replace(mine, others)[: -compiled.CRC32C.size - len(compiled.MARK)]
+    path.write_bytes(begin + compiled.CRC32C.pack(google_crc32c.value(begin)) + compiled.MARK)
 
 
 @pytest.mark.parametrize("damage", [truncate, empty, overwrite_header, take_another])

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from modelzoo import registry, settings
 from modelzoo.cli.arguments import Run, add_command, add_model
 from modelzoo.cli.printing import fail, print_json, print_table
-from modelzoo.store import cache
+from modelzoo.store import cache, integrity
 from modelzoo.store.cache import CachedFile
+from modelzoo.store.prune import prune
 
 
 def add_commands(commands: Any) -> None:
@@ -60,21 +63,58 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    damaged = 0
-    for cached in _cached(options.names):
-        sound = cached.has_expected_sha256()
-        damaged += not sound
-        place = None if sound else cache.quarantine(cached)
-        if options.json:
-            moved = None if place is None else str(place)
-            facts = {"model": cached.model, "path": str(cached.path), "sound": sound, "moved": moved}
-            print_json(facts, indent=None)
-        elif sound:
-            print(f"{cached.model}: sound")
-        else:
-            moved = f"; it is now {place.name}" if place else ""
-            print(f"{cached.model}: {cached.path} is damaged{moved}")
-    return 1 if damaged else 0
+    """Reads everything: weight files and the networks that were compiled of them, against their sha256."""
+    found = [_verified(cached) for cached in _cached(options.names)]
+    found += [_verified_network(path) for path in _networks(options.names)]
+    for facts in found:
+        print_json(facts, indent=None) if options.json else print(_sentence(facts))
+    return 0 if all(facts["sound"] for facts in found) else 1
+
+
+def _verified(cached: CachedFile) -> dict[str, Any]:
+    """A damaged weight file is moved away: the next use obtains the weights again."""
+    facts = _checked(cached.model, cached.path, lambda: integrity.condition(cached, thorough=True) == "sound")
+    place = integrity.move_if_damaged(cached) if facts["sound"] is False else None
+    return {"kind": "weights", **facts, "moved": None if place is None else str(place)}
+
+
+def _networks(names: Sequence[str]) -> list[Path]:
+    """The compiled networks that the cache holds of the models named, or of all."""
+    from modelzoo.runtimes import compiled  # brings NumPy
+
+    keys = {registry.info(name).key for name in names}
+    return [path for path in compiled.everything() if compiled.model_of(path) in keys or not names]
+
+
+def _verified_network(path: Path) -> dict[str, Any]:
+    """A damaged network is removed: the next start compiles it again."""
+    from modelzoo.runtimes import compiled
+
+    facts = _checked(compiled.model_of(path), path, lambda: compiled.is_sound(path))
+    if facts["sound"] is False:
+        with suppress(OSError):
+            path.unlink()
+    return {"kind": "compiled network", **facts, "moved": None}
+
+
+def _checked(model: str, path: Path, is_sound: Callable[[], bool]) -> dict[str, Any]:
+    """`sound` is None for what cannot be read just now, and `reason` says why."""
+    sound, reason = None, None
+    try:
+        sound = is_sound()
+    except OSError as error:
+        reason = error.strerror or str(error)
+    return {"model": model, "path": str(path), "sound": sound, "reason": reason}
+
+
+def _sentence(facts: dict[str, Any]) -> str:
+    network = facts["kind"] == "compiled network"
+    if facts["sound"]:
+        return f"{facts['model']}: sound{' (compiled network)' if network else ''}"
+    if facts["sound"] is None:
+        return f"{facts['model']}: {facts['path']} cannot be read just now ({facts['reason']})"
+    moved = f"; it is now {Path(facts['moved']).name}" if facts["moved"] else ""
+    return f"{facts['model']}: {facts['path']} is damaged{'; it is removed' if network else moved}"
 
 
 def _remove(options: argparse.Namespace) -> int:
@@ -89,7 +129,7 @@ def _remove(options: argparse.Namespace) -> int:
 
 def _prune(options: argparse.Namespace) -> int:
     total = 0
-    for path, size in cache.prune(options.older_than):
+    for path, size in prune(options.older_than):
         total += size
         _print_removed(options, str(path), bytes=size)
     if not options.json:

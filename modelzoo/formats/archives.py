@@ -10,7 +10,6 @@ import gzip
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Generator
@@ -21,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
 from modelzoo.errors import ConversionError, abbreviated
+from modelzoo.files import remove_abandoned, temporary_directory
 
 MAX_TOTAL_BYTES = 8 * 2**30  # unpacked; the largest upstream archive has less than 1 GiB
 MAX_RATIO = 100  # of unpacked to packed; weights hardly shrink at all
@@ -56,8 +56,8 @@ def unpacked(path: Path, member: str | None = None) -> Generator[Path]:
     if members is None:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="modelzoo-") as name:
-        folder = Path(name)
+    remove_abandoned()  # what processes that were killed had unpacked
+    with temporary_directory() as folder:
         _extract(path, members, folder)
         yield folder if member is None else _find(path, folder, member)
 

@@ -3,38 +3,41 @@
     ROOT/compiled/MODEL-0123456789abcdef-fedcba9876543210.blob
 
 The middle digits are of the weights, the last ones of all the facts that the network depends on. A file is
-what the runtime exported, then JSON with these facts, then its place and a mark: what breaks off lacks the
-mark.
+what the runtime exported, then JSON with these facts and the sha256 of the export, then the JSON's place, the
+CRC-32C of all before, which every start compares, and a mark.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import mmap
 import os
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 import modelzoo
 from modelzoo import settings
 from modelzoo.errors import WeightsUnavailable
-from modelzoo.files import atomic_write
+from modelzoo.files import crc32c_of
 from modelzoo.registry import Entry
 from modelzoo.store import Located
 from modelzoo.store import cache as weight_cache
 from modelzoo.zoo import NetworkOptions
 
-MARK = b"compiled by modelzoo"
+LOG = logging.getLogger("modelzoo")
+MARK = b"compiled by modelzoo, 2"
 PLACE = struct.Struct("<Q")  # where the JSON begins
+CRC32C = struct.Struct("<I")  # of all that is before it
 DIGITS = 16
 BUILT_BY_KERAS = "keras_applications"  # the family whose graphs Keras' own functions build
 
@@ -78,26 +81,56 @@ def key(weights: Located, options: NetworkOptions, runtime: dict[str, Any]) -> K
 
 
 def find(key: Key) -> Stored | None:
-    """The network of this key from the first root that has a sound one."""
+    """The network of this key from the first root that has a sound one; a damaged one is removed."""
     for root in settings.cache_roots():
         path = root / "compiled" / key.file_name
-        with suppress(OSError, ValueError):
-            stored = _read(path, key)
+        try:
+            memory, tail = _read(path)
+        except OSError:  # there is none, or it cannot be read just now
+            continue
+        except ValueError:
+            LOG.warning("%s is damaged: the network is compiled again", path)
+            with suppress(OSError):
+                path.unlink()
+            continue
+        if tail["facts"] == key.facts:
             with suppress(OSError):
                 os.utime(path)  # when it was used, for `modelzoo cache prune`
-            return stored
+            return Stored(memory, tail["warning"])
     return None
 
 
 def keep(key: Key, exported: memoryview, warning: str | None) -> None:
-    """Stores a network, where that can be written."""
-    tail = json.dumps({"facts": key.facts, "warning": warning}, sort_keys=True).encode()
-    with suppress(OSError):  # WeightsUnavailable, too: there is no cache
+    """Stores a network where that can be written, or else says what to set."""
+    try:
         target = settings.cache_home() / "compiled" / key.file_name
-        with atomic_write(target) as temporary, temporary.open("wb") as file:
-            for part in (exported, tail, PLACE.pack(len(exported)), MARK):
-                file.write(part)
-            os.fsync(file.fileno())  # the weights in it are not looked through at every start
+        weight_cache.write(target, _parts(exported, {"facts": key.facts, "warning": warning}))
+    except OSError as error:  # WeightsUnavailable, too: there is no cache
+        reason = str(error) if isinstance(error, WeightsUnavailable) else f"{error.strerror or error}."
+        if roots := os.pathsep.join(map(str, settings.cache_roots())):
+            reason += f" {settings.CACHE}=FOLDER{os.pathsep}{roots} writes to FOLDER and reads from both."
+        again = "cannot be kept, so that every start compiles it again"
+        LOG.warning("The compiled network of %s %s: %s", key.name, again, reason)
+
+
+def everything() -> Iterator[Path]:
+    """The files of all networks that were compiled and kept."""
+    for root in settings.cache_roots():
+        yield from sorted((root / "compiled").glob("[!.]*.blob"))
+
+
+def model_of(path: Path) -> str:
+    """The key of the model that a compiled network is of, from its file's name."""
+    return path.name.partition("-")[0]
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a compiled network has its CRC-32C and its sha256; raises OSError if it cannot be read."""
+    try:
+        memory, tail = _read(path)
+    except ValueError:
+        return False
+    return hashlib.sha256(memory.data).hexdigest() == tail["sha256"]
 
 
 @contextmanager
@@ -112,19 +145,31 @@ def lock(entry: Entry) -> Generator[None]:
         yield
 
 
-def _read(path: Path, key: Key) -> Stored:
-    """Raises OSError or ValueError if there is no such file, or another than it is called."""
+def _parts(exported: memoryview, facts: dict[str, Any]) -> Iterator[bytes | memoryview]:
+    """A file's content: see the module's first lines."""
+    tail = json.dumps({**facts, "sha256": hashlib.sha256(exported).hexdigest()}, sort_keys=True).encode()
+    rest = tail + PLACE.pack(len(exported))
+    yield exported
+    yield rest
+    yield CRC32C.pack(crc32c_of(rest, crc32c_of(np.frombuffer(exported, np.uint8)))) + MARK
+
+
+def _read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """What was exported, in memory that is mapped from the file, and the facts.
+
+    Raises OSError if the file cannot be read, and ValueError if its CRC-32C is another.
+    """
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # OpenVINO refuses read-only memory
-    end = len(mapped) - len(MARK) - PLACE.size
-    if end < 0 or mapped[-len(MARK) :] != MARK:
-        raise ValueError(f"{path} is not whole")
-    (begin,) = PLACE.unpack(mapped[end : end + PLACE.size])
-    tail: Any = json.loads(mapped[begin:end])
-    if not isinstance(tail, dict) or tail.keys() != {"facts", "warning"} or tail["facts"] != key.facts:
-        raise ValueError(f"{path} is of other facts")
-    warning: str | None = cast("dict[str, Any]", tail)["warning"]
-    return Stored(np.frombuffer(mapped, np.uint8, begin), warning)
+    whole = np.frombuffer(mapped, np.uint8)
+    end = len(whole) - len(MARK) - CRC32C.size
+    if end < PLACE.size or mapped[-len(MARK) :] != MARK:
+        raise ValueError(f"{path} is not a whole file")
+    if crc32c_of(whole[:end]) != CRC32C.unpack_from(mapped, end)[0]:
+        raise ValueError(f"{path} has another CRC-32C")
+    (begin,) = PLACE.unpack_from(mapped, end - PLACE.size)
+    tail: dict[str, Any] = json.loads(mapped[begin : end - PLACE.size])
+    return whole[:begin], tail
 
 
 @cache

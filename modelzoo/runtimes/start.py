@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from modelzoo import zoo
+from modelzoo import store, zoo
 from modelzoo.registry import Entry
 from modelzoo.runtimes.deployment import Deployment, Precision, Runtime
 from modelzoo.store import Located
@@ -71,6 +71,8 @@ def _compiled(
     with compiled.lock(entry):  # another process may be quicker
         if found := _kept(entry, key, precision):
             return found
+        weights = store.checked(weights)  # damaged ones are obtained again, and may be others then
+        key = compiled.key(weights, options, openvino.facts(precision))
         network = openvino.compile_model(zoo.load_entry(entry, options, weights), precision)
         compiled.keep(key, network.export(), weights.warning())
         return network

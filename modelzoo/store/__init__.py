@@ -5,7 +5,7 @@ from modelzoo.store.bundles import bundle, unbundle
 from modelzoo.store.checks import check_owner
 from modelzoo.store.convert import convert
 from modelzoo.store.install import add, recognize
-from modelzoo.store.locate import PRETRAINED, Located, locate, quarantine_if_damaged, weights_file
+from modelzoo.store.locate import PRETRAINED, Located, checked, locate, weights_file
 
 __all__ = [
     "AVAILABILITY",
@@ -16,9 +16,9 @@ __all__ = [
     "availability",
     "bundle",
     "check_owner",
+    "checked",
     "convert",
     "locate",
-    "quarantine_if_damaged",
     "recognize",
     "trust",
     "unbundle",

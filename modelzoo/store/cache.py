@@ -6,6 +6,7 @@
     ROOT/compiled/                            networks that a runtime compiled, see modelzoo.runtimes.compiled
     ROOT/fetched/                             other files, by their sha256
     ROOT/locks/                               who is downloading what
+    ROOT/modelzoo-*                           what a process works on, removed with it or after it
 
 A file without the head's weights has MODEL-notop in place of MODEL. A file and then its pointer appear by
 one rename each, so that whoever finds a pointer finds a whole file. Two processes that do the same work
@@ -14,30 +15,30 @@ put the same bytes in the same place: the lock only saves the second one the wor
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import glob
 import hashlib
 import json
 import logging
 import os
-import shutil
-import tempfile
-import time
-from collections.abc import Generator, Iterator
+import re
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
-from modelzoo import settings
-from modelzoo.files import atomic_write, is_sha256
-from modelzoo.files import sha256 as sha256_of
+from modelzoo import files, settings
+from modelzoo.errors import WeightsMismatch, WeightsUnavailable
+from modelzoo.files import CRC32C, is_sha256
 
 LOG = logging.getLogger("modelzoo")
 NOTOP = "-notop"  # no key of the registry has a hyphen
 NAMED_DIGITS = 16  # of the sha256 in a file's name
 DAMAGED = ".damaged"
-COMPILED_DAYS = 30  # what was not used for longer is removed by prune(): it is soon compiled again
-BUSY_SECONDS = 3600  # what was written to within this time may belong to a process that runs
+PLACING = "placing"  # in a temporary folder: whose file is on its way to which name
+CRC32C_DIGITS = re.compile("[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Pointer:
     trust: str
     since: str  # the day on which it came
     upstream_sha256: str | None = None  # of the file that it was converted from
+    crc32c: str | None = None  # compared whenever the file is read; None of earlier versions
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,17 @@ class CachedFile:
         """Seconds since 1970; access times are not kept everywhere, so use() sets the pointer's time."""
         return self.pointer_path.stat().st_mtime
 
-    def has_expected_size(self) -> bool:
-        with suppress(OSError):
-            return self.path.stat().st_size == self.pointer.bytes
-        return False
+    @property
+    def damaged_path(self) -> Path:
+        """Where the file is kept if it turns out to be damaged."""
+        return self.path.with_name(self.path.name + DAMAGED)
 
-    def has_expected_sha256(self) -> bool:
-        return self.has_expected_size() and sha256_of(self.path) == self.pointer.sha256
+    def has_expected_size(self) -> bool:
+        """Raises OSError if that cannot be told just now."""
+        try:
+            return self.path.stat().st_size == self.pointer.bytes
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
 
 def file_name(model: str, sha256: str, top: bool = True) -> str:
@@ -89,24 +95,62 @@ def file_name(model: str, sha256: str, top: bool = True) -> str:
 
 
 def pointers(model: str, top: bool = True) -> Iterator[CachedFile]:
-    """What each root says that it holds of the model, whether the file is still there or not."""
+    """What each root says that it holds of the model, whether the file is still there or not.
+
+    Raises WeightsUnavailable if the home has a pointer that cannot be read just now: to go on as if there
+    were none would lose it.
+    """
     for root in settings.cache_roots():
-        if pointer := _read(root / "models" / f"{_stem(model, top)}.json"):
+        path = root / "models" / f"{_stem(model, top)}.json"
+        try:
+            pointer = _read(path)
+        except OSError as error:
+            raise_or_pass_by(root, path, error)
+            continue
+        if pointer:
             yield CachedFile(root, model, top, pointer)
 
 
+def raise_or_pass_by(root: Path, path: Path, error: OSError) -> None:
+    """What cannot be read just now is left as it is: in the home that is an error, elsewhere a warning."""
+    sentence = f"{path} cannot be read just now ({error.strerror or error})"
+    if root in settings.cache_roots()[:1]:
+        raise WeightsUnavailable(
+            f"{sentence}. Nothing was changed: make it readable, or set {settings.CACHE} to another folder."
+        ) from error
+    _warn_once(f"{sentence}: it is passed by")
+
+
+@functools.cache
+def _warn_once(sentence: str) -> None:
+    LOG.warning("%s", sentence)
+
+
 def find(model: str, top: bool = True) -> CachedFile | None:
-    """The model's file in the first root that has one of the right size."""
-    return next((cached for cached in pointers(model, top) if cached.has_expected_size()), None)
+    """The model's file in the first root that has one of the right size, as far as that can be read."""
+    with suppress(OSError):
+        return next((cached for cached in pointers(model, top) if cached.has_expected_size()), None)
+    return None
 
 
 def everything() -> Iterator[CachedFile]:
-    """All that the roots say that they hold."""
+    """All that the roots say that they hold, as far as that can be read."""
     for root in settings.cache_roots():
         for path in sorted((root / "models").glob("*.json")):
-            model, hyphen, _ = path.stem.partition(NOTOP)
-            if pointer := _read(path):
-                yield CachedFile(root, model, not hyphen, pointer)
+            with suppress(OSError):
+                if pointer := _read(path):
+                    yield CachedFile(root, *_model_of(path), pointer)
+
+
+def unreadable(root: Path) -> list[Path]:
+    """The pointers of a root that cannot be read just now: what they point at is not known."""
+    found: list[Path] = []
+    for path in sorted((root / "models").glob("*.json")):
+        try:
+            _read(path)
+        except OSError:
+            found.append(path)
+    return found
 
 
 def place(model: str, sha256: str, top: bool = True) -> Path:
@@ -114,37 +158,67 @@ def place(model: str, sha256: str, top: bool = True) -> Path:
     return settings.cache_home() / "weights" / file_name(model, sha256, top)
 
 
-def point(
-    model: str,
-    sha256: str,
-    *,
-    source: str,
-    trust: str,
-    upstream_sha256: str | None = None,
-    top: bool = True,
-) -> CachedFile:
-    """Makes the file that is at its place the model's; the pointer keeps the rest, see Pointer."""
-    size = place(model, sha256, top).stat().st_size
-    pointer = Pointer(sha256, size, source, trust, date.today().isoformat(), upstream_sha256)
-    cached = CachedFile(settings.cache_home(), model, top, pointer)
-    with atomic_write(cached.pointer_path) as temporary:
-        temporary.write_text(json.dumps(asdict(pointer), indent=2) + "\n", "utf-8")
-    return cached
+def point(model: str, sha256: str, *, source: str, trust: str, top: bool = True) -> CachedFile:
+    """Makes the file that is at its place the model's; `source` and `trust` as in Pointer.
+
+    Raises WeightsMismatch if the file is not what it is called.
+    """
+    path = place(model, sha256, top)
+    found = files.digests(path, ("sha256", CRC32C))
+    if found["sha256"] != sha256:
+        raise WeightsMismatch(f"{path}: expected sha256 {sha256}, found {found['sha256']} on the disk.")
+    files.sync(path)
+    files.sync_folder(path.parent)  # before there is a pointer to it
+    return _point(model, top, _pointer(path, found, source, trust))
 
 
 def keep(
     file: Path, model: str, *, source: str, trust: str, upstream_sha256: str | None = None
 ) -> CachedFile:
     """Moves a file of the home to its place and points the model at it."""
-    sha256 = sha256_of(file)
-    target = place(model, sha256)
+    found = files.digests(file, ("sha256", CRC32C))
+    target = place(model, found["sha256"])
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.replace(file, target)
-    except PermissionError:  # Windows, where another process reads the file that is there
-        if sha256_of(target) != sha256:
-            raise
-    return point(model, sha256, source=source, trust=trust, upstream_sha256=upstream_sha256)
+    with placing(model, target):
+        try:
+            files.replace(file, target)
+        except PermissionError:  # Windows, where another process reads the file that is there
+            if files.sha256(target) != found["sha256"]:
+                raise
+        pointer = _pointer(target, found, source, trust)
+        return _point(model, True, dataclasses.replace(pointer, upstream_sha256=upstream_sha256))
+
+
+def _pointer(path: Path, digests: Mapping[str, str], source: str, trust: str) -> Pointer:
+    today = date.today().isoformat()
+    return Pointer(digests["sha256"], path.stat().st_size, source, trust, today, crc32c=digests[CRC32C])
+
+
+def _point(model: str, top: bool, pointer: Pointer) -> CachedFile:
+    cached = CachedFile(settings.cache_home(), model, top, pointer)
+    _write_pointer(cached)
+    return cached
+
+
+def correct(cached: CachedFile, pointer: Pointer) -> None:
+    """Writes down what was found out about a file of the home, if its pointer is still the same."""
+    if cached.root == settings.cache_home() and _read(cached.pointer_path) == cached.pointer:
+        _write_pointer(dataclasses.replace(cached, pointer=pointer))
+
+
+def _write_pointer(cached: CachedFile) -> None:
+    text = json.dumps(asdict(cached.pointer), indent=2) + "\n"
+    write(cached.pointer_path, [text.encode()])
+
+
+def write(target: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Writes a file of the home, whole or not at all; what a killed process leaves is soon removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_directory() as folder:
+        with (folder / target.name).open("wb") as file:
+            for part in parts:
+                file.write(part)
+        files.replace(folder / target.name, target)
 
 
 def use(cached: CachedFile) -> None:
@@ -155,50 +229,28 @@ def use(cached: CachedFile) -> None:
 
 def quarantine(cached: CachedFile) -> Path | None:
     """Renames a damaged file, so that it is not found again; None in a root that is not ours to change."""
-    place = cached.path.with_name(cached.path.name + DAMAGED)
     try:
-        os.replace(cached.path, place)
+        os.replace(cached.path, cached.damaged_path)
     except OSError:
         return None
-    return place
+    return cached.damaged_path
 
 
 def remove(cached: CachedFile) -> None:
+    """Removes a model's file, also where it is kept as damaged, and what was compiled of it."""
     cached.pointer_path.unlink(missing_ok=True)
     cached.path.unlink(missing_ok=True)
+    cached.damaged_path.unlink(missing_ok=True)
     for path in (cached.root / "compiled").glob(f"{glob.escape(cached.path.stem)}-*"):
         path.unlink(missing_ok=True)
 
 
-def prune(older_than_days: float | None = None) -> Iterator[tuple[Path, int]]:
-    """Removes from the home what is of no use, and yields each path with its bytes.
-
-    That is: damaged files, files without a pointer, downloads that broke off, compiled networks that were
-    not used for COMPILED_DAYS, and with `older_than_days` all that was not used for so long.
-    """
-    folder = settings.cache_home()
-    days = COMPILED_DAYS if older_than_days is None else older_than_days
-    oldest = time.time() - days * 24 * 3600
-    for path in folder.glob("compiled/*"):
-        if path.stat().st_mtime < oldest:
-            yield path, path.stat().st_size
-            path.unlink()
-    if older_than_days is not None:
-        for cached in [
-            cached for cached in everything() if cached.root == folder and cached.last_use < oldest
-        ]:
-            yield cached.path, cached.pointer.bytes
-            remove(cached)
-    pointed = {cached.path for cached in everything()}
-    for path in [*folder.glob("weights/*"), *folder.glob("downloads/*"), *folder.glob(".work-*")]:
-        if path not in pointed and (path.suffix == DAMAGED or not _busy(path)):
-            yield path, sum(file.stat().st_size for file in _files(path))
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
 @contextmanager
-def lock(name: str, verb: str = "downloads") -> Generator[None]:
-    """One process and thread at a time for each name; where files cannot be locked, nobody waits."""
+def lock(name: str, verb: str = "downloads", *, wait: bool = True) -> Generator[None]:
+    """One process and thread at a time for each name; where files cannot be locked, nobody waits.
+
+    Raises filelock.Timeout, an OSError, if another has it and this one does not `wait`.
+    """
     from filelock import FileLock, Timeout
 
     lock = FileLock(settings.cache_home() / "locks" / f"{name}.lock")
@@ -207,8 +259,12 @@ def lock(name: str, verb: str = "downloads") -> Generator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
+            if not wait:
+                raise
             LOG.warning("waiting for another process that %s %s", verb, name)
             lock.acquire()
+    except Timeout:
+        raise
     except (OSError, NotImplementedError):
         yield
         return
@@ -221,8 +277,43 @@ def lock(name: str, verb: str = "downloads") -> Generator[None]:
 @contextmanager
 def temporary_directory() -> Generator[Path]:
     """An empty folder in the home, from where files can be renamed to their places."""
-    with tempfile.TemporaryDirectory(prefix=".work-", dir=settings.cache_home()) as folder:
-        yield Path(folder)
+    remove_abandoned()
+    with files.temporary_directory(settings.cache_home()) as folder:
+        yield folder
+
+
+@contextmanager
+def placing(model: str, path: Path) -> Generator[None]:
+    """While a file comes to its place and is pointed at: a process that is killed between leaves neither."""
+    with temporary_directory() as folder:
+        (folder / PLACING).write_text(f"{model}\n{path.name}", "utf-8")
+        yield
+
+
+def remove_abandoned() -> list[tuple[Path, int]]:
+    """Removes what killed processes worked on, in the home and in the system's folder for temporary files.
+
+    Returns paths and bytes.
+    """
+    removed = files.remove_abandoned()
+    for home in settings.cache_roots()[:1]:
+        removed += files.remove_abandoned(home, undo=functools.partial(_undo_placing, home))
+    return removed
+
+
+def _undo_placing(home: Path, folder: Path) -> int:
+    """Removes what a killed process placed and did not point at; returns the bytes."""
+    try:
+        model, name = (folder / PLACING).read_text("utf-8").split("\n")
+        path = home / "weights" / Path(name).name
+        size = path.stat().st_size
+    except (FileNotFoundError, ValueError):
+        return 0
+    with lock(model, wait=False):  # another process may be placing the same
+        if unreadable(home) or any(cached.path == path for cached in everything()):
+            return 0
+        path.unlink()
+        return size
 
 
 def download_folder(url: str) -> Path:
@@ -234,20 +325,21 @@ def _stem(model: str, top: bool) -> str:
     return model if top else model + NOTOP
 
 
+def _model_of(pointer_path: Path) -> tuple[str, bool]:
+    model, hyphen, _ = pointer_path.stem.partition(NOTOP)
+    return model, not hyphen
+
+
 def _read(path: Path) -> Pointer | None:
-    """The pointer, or None if there is none that can be used."""
+    """The pointer, or None if there is none that can be used; raises OSError if it cannot be read."""
     try:
-        pointer = Pointer(**json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+        pointer = Pointer(**json.loads(path.read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, TypeError, RecursionError):
         return None
     strings = (pointer.source, pointer.trust, pointer.since, pointer.upstream_sha256 or "")
     sound = is_sha256(pointer.sha256) and type(pointer.bytes) is int and all(type(s) is str for s in strings)
+    crc32c = pointer.crc32c
+    sound &= crc32c is None or (type(crc32c) is str and CRC32C_DIGITS.fullmatch(crc32c) is not None)
     return pointer if sound else None
-
-
-def _busy(path: Path) -> bool:
-    return max(file.stat().st_mtime for file in [path, *_files(path)]) > time.time() - BUSY_SECONDS
-
-
-def _files(path: Path) -> list[Path]:
-    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]

@@ -12,7 +12,7 @@ from modelzoo.errors import ConversionError, quoted
 from modelzoo.store import cache
 from modelzoo.store.checks import check
 from modelzoo.store.convert import convert
-from modelzoo.store.trust import published
+from modelzoo.store.trust import BY_HAND, published
 
 
 def add(name: str, path: str | os.PathLike[str], *, average: bool | None = None) -> Path:
@@ -25,7 +25,7 @@ def add(name: str, path: str | os.PathLike[str], *, average: bool | None = None)
     from modelzoo import weights
 
     entry, path = registry.info(name), Path(path)
-    by_hand = f"added by hand {date.today().isoformat()}"
+    by_hand = f"{BY_HAND} {date.today().isoformat()}"
     with cache.temporary_directory() as folder:
         file = folder / "weights.h5"
         if weights.is_modelzoo_file(path):
@@ -40,7 +40,8 @@ def add(name: str, path: str | os.PathLike[str], *, average: bool | None = None)
         else:
             provenance = convert(entry, path, file, official=True, average=average)
             trust = published(provenance["verified"]) or by_hand
-        return cache.keep(file, entry.key, source=str(path), trust=trust).path
+        with cache.lock(entry.key, "adds"):
+            return cache.keep(file, entry.key, source=str(path), trust=trust).path
 
 
 def recognize(path: str | os.PathLike[str]) -> str:

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelzoo import download, registry, settings
+from modelzoo import download, files, registry, settings
 from modelzoo.errors import ConversionError, WeightsMismatch, WeightsUnavailable
-from modelzoo.files import sha256
 from modelzoo.registry import Entry
-from modelzoo.store import cache, sources, user_files
-from modelzoo.store.bundled import bundled_path
+from modelzoo.store import bundled, cache, integrity, sources, user_files
 from modelzoo.store.cache import CachedFile
 from modelzoo.store.convert import convert
+from modelzoo.store.trust import BY_HAND
 
 LOG = logging.getLogger("modelzoo")
 PRETRAINED = "pretrained"
@@ -38,21 +36,23 @@ class Located:
     name: str  # begins the names of files that are made of these weights
     content: str  # differs where the weights may: a sha256, or a user's path with its size and times
     may_be_upstream: bool = False  # a user's file: a modelzoo weight file, or still the upstream's
+    top: bool = True  # whether the head's weights were asked for
+    cached: CachedFile | None = None  # what is known of a file of the cache
 
     @contextmanager
     def file(self, *, include_top: bool = True) -> Generator[Path]:
         """A modelzoo weight file; an upstream file is converted for as long as the block lasts.
 
         Of the upstream's a file without the top will do if not `include_top`. Raises ConversionError for an
-        upstream file that does not fit; a modelzoo weight file is not looked into.
+        upstream file that does not fit; a modelzoo weight file is not looked into, see checked().
         """
         from modelzoo import weights
 
         if not self.may_be_upstream or weights.is_modelzoo_file(self.path):
             yield self.path
             return
-        with tempfile.TemporaryDirectory(prefix="modelzoo-") as folder:
-            converted = Path(folder) / "converted.h5"
+        with _work_folder() as folder:
+            converted = folder / "converted.h5"
             convert(self.entry, self.path, converted, include_top=include_top)
             yield converted
 
@@ -70,68 +70,119 @@ class Located:
 def weights_file(name: str) -> Path:
     """The path of the model's pretrained weights, a modelzoo HDF5 file, downloaded and converted if need be.
 
-    Raises UnknownModel, and WeightsUnavailable with everything that was tried.
+    The file was just read and has its checksum. Raises UnknownModel, and WeightsUnavailable with everything
+    that was tried.
     """
-    return locate(registry.info(name)).path
+    return checked(locate(registry.info(name))).path
 
 
 def locate(entry: Entry, weights: str | os.PathLike[str] = PRETRAINED, *, top: bool = True) -> Located:
-    """The file of "pretrained" weights, or of a user's path.
+    """The file of "pretrained" weights, or of a user's path; checked() reads it.
 
     Without `top` a file without the head's weights will do, if it is the nearest. Raises WeightsUnavailable.
     """
+    cache.remove_abandoned()
     if weights != PRETRAINED:
-        return _of_user(entry, Path(weights))
-    bundled = bundled_path(entry)
-    if bundled.is_file():
-        return Located(entry, bundled, entry.key, sha256(bundled))
-    cached = _cached(entry, top) or _obtain(entry, top)
-    return Located(entry, cached.path, cached.path.stem, cached.pointer.sha256)
+        return _of_user(entry, Path(weights), top)
+    path = bundled.bundled_path(entry)
+    if path.is_file():
+        return Located(entry, path, entry.key, bundled.recorded(path).sha256, top=top)
+    return _of_cache(entry, top, _glanced_at(entry, top) or _obtain(entry, top))
 
 
-def quarantine_if_damaged(located: Located) -> bool:
-    """Whether the file is the cache's and has other bytes than when it came; then it is moved away."""
-    for top in (True, False):
-        for cached in cache.pointers(located.entry.key, top):
-            if cached.path == located.path and not cached.has_expected_sha256():
-                _quarantine(cached)
-                return True
-    return False
+def checked(located: Located) -> Located:
+    """The weights in a file that was just read and is what it was when it was kept.
+
+    A damaged file of the cache is moved away, and the weights are obtained again: their content may be
+    another. Of a user's own file nobody knows what it should be. Raises WeightsUnavailable for a file that
+    cannot be read just now, or is damaged and comes from nowhere else.
+    """
+    cached = located.cached
+    if cached is None:
+        if not located.may_be_upstream:
+            bundled.check(located.path)
+        return located
+    try:
+        if integrity.condition(cached) == "sound":
+            return located
+    except OSError as error:
+        cache.raise_or_pass_by(cached.root, cached.path, error)
+    return _of_cache(located.entry, located.top, _obtain(located.entry, located.top))
 
 
-def _of_user(entry: Entry, path: Path) -> Located:
+@contextmanager
+def _work_folder() -> Generator[Path]:
+    """A temporary folder: in the cache, which has room for weights, or else the system's."""
+    try:
+        settings.cache_home()
+        manager = cache.temporary_directory()
+    except WeightsUnavailable:
+        manager = files.temporary_directory()
+    with manager as folder:
+        yield folder
+
+
+def _of_cache(entry: Entry, top: bool, cached: CachedFile) -> Located:
+    return Located(entry, cached.path, cached.path.stem, cached.pointer.sha256, top=top, cached=cached)
+
+
+def _of_user(entry: Entry, path: Path, top: bool) -> Located:
     """A user's own file is not read again each time: its place, size and times tell whether it changed."""
-    return Located(entry, path, f"{entry.key}-file", user_files.state(path), may_be_upstream=True)
+    content = user_files.state(path)
+    return Located(entry, path, f"{entry.key}-file", content, may_be_upstream=True, top=top)
 
 
-def _cached(entry: Entry, top: bool, *, move_damaged: bool = False) -> CachedFile | None:
-    """The first usable file of the cache; what is damaged is passed by, or moved away."""
+def _pointed(entry: Entry, top: bool) -> Iterator[CachedFile]:
+    """What the cache says that it holds and that will do, the nearest first."""
     for with_top in (True,) if top else (True, False):
-        for cached in cache.pointers(entry.key, with_top):
+        yield from cache.pointers(entry.key, with_top)
+
+
+def _glanced_at(entry: Entry, top: bool) -> CachedFile | None:
+    """The first file of the cache that looks usable, told by its size and its first bytes."""
+    for cached in _pointed(entry, top):
+        try:
             if cached.has_expected_size() and _starts_as_hdf5(cached.path):
                 cache.use(cached)
                 return cached
-            if move_damaged and cached.path.is_file():
-                _quarantine(cached)
+        except OSError as error:
+            cache.raise_or_pass_by(cached.root, cached.path, error)
     return None
 
 
 def _starts_as_hdf5(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
-    except OSError:
-        return False
+    with path.open("rb") as file:
+        return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
 
 
-def _quarantine(cached: CachedFile) -> None:
-    if place := cache.quarantine(cached):
-        LOG.warning("%s is damaged; it is now %s", cached.path, place.name)
+def _read_through(entry: Entry, top: bool) -> CachedFile | None:
+    """The first sound file of the cache; what is damaged is moved away.
+
+    Raises WeightsUnavailable where a file is damaged or missing that was added by hand: others' weights would
+    give other numbers.
+    """
+    for cached in _pointed(entry, top):
+        try:
+            condition = integrity.condition(cached)
+        except OSError as error:
+            cache.raise_or_pass_by(cached.root, cached.path, error)
+            continue
+        if condition == "sound":
+            cache.use(cached)
+            return cached
+        if condition == "damaged" and (place := cache.quarantine(cached)):
+            LOG.warning("%s is damaged; it is now %s", cached.path, place.name)
+        if cached.pointer.trust.startswith(BY_HAND):
+            raise WeightsUnavailable(
+                f"{cached.path}, {cached.pointer.trust}, is {condition}. Add the file again: "
+                f"modelzoo add {entry.key} FILE; or forget it: modelzoo cache remove {entry.key}"
+            )
+    return None
 
 
 def _obtain(entry: Entry, top: bool) -> CachedFile:
     with cache.lock(entry.key):
-        if cached := _cached(entry, top, move_damaged=True):  # another process was quicker
+        if cached := _read_through(entry, top):  # another process was quicker
             return cached
         tried = [f"the cache {settings.cache_home()} does not have them"]
         for address, take in sources.nearest_first(entry, top):
@@ -141,7 +192,7 @@ def _obtain(entry: Entry, top: bool) -> CachedFile:
                 return take()
             except (OSError, ConversionError, WeightsMismatch) as error:  # DownloadError, a full disk
                 tried.append(f"{download.without_password(address)}: {error}")
-        if cached := _cached(entry, top):  # of another process, where locks do nothing
+        if cached := _glanced_at(entry, top):  # of another process, where locks do nothing
             return cached
     if settings.offline():
         tried.append(f"{settings.OFFLINE} is set, so that nothing is downloaded")

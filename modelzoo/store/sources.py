@@ -42,23 +42,25 @@ def from_mirror(entry: Entry, base: str, top: bool, called: str | None = None) -
         raise DownloadError(f"its {mirror.INDEX} does not have {entry.key}")
     url = mirror.url(base, file.name)
     path = cache.place(entry.key, file.sha256, file.top)
-    download.fetch(url, path, checksums={"sha256": file.sha256}, size=file.bytes)
-    try:
-        with _converting:
-            check(entry, path, top=file.top)
-    except WeightsMismatch:
-        path.unlink(missing_ok=True)
-        raise
-    source = called or download.without_password(url)
-    trust = f"sha256 in the {mirror.INDEX}"
-    return cache.point(entry.key, file.sha256, top=file.top, source=source, trust=trust)
+    with cache.placing(entry.key, path):
+        download.fetch(url, path, checksums={"sha256": file.sha256}, size=file.bytes)
+        try:
+            with _converting:
+                check(entry, path, top=file.top)
+        except WeightsMismatch:
+            path.unlink(missing_ok=True)
+            raise
+        source = called or download.without_password(url)
+        trust = f"sha256 in the {mirror.INDEX}"
+        return cache.point(entry.key, file.sha256, top=file.top, source=source, trust=trust)
 
 
 def _from_host(entry: Entry, file: HostedFile) -> CachedFile:
     path = cache.place(entry.key, file.sha256)
-    download.fetch(file.url, path, checksums={"sha256": file.sha256}, size=file.bytes)
-    source = download.without_password(file.url)
-    return cache.point(entry.key, file.sha256, source=source, trust="published sha256")
+    with cache.placing(entry.key, path):
+        download.fetch(file.url, path, checksums={"sha256": file.sha256}, size=file.bytes)
+        source = download.without_password(file.url)
+        return cache.point(entry.key, file.sha256, source=source, trust="published sha256")
 
 
 def _from_upstream(entry: Entry, source: Source, url: str) -> CachedFile:

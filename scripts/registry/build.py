@@ -3,7 +3,7 @@
     python -m scripts.registry.build [--recount]
 
 What the facts leave open stays null, but for the number of parameters, which is counted on the network.
-The figures of the bundled model come from its own provenance.
+The figures of the bundled model come from its own provenance; its checksums are written beside it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from modelzoo import registry, weights
 from modelzoo.errors import RegistryError
+from modelzoo.store.bundled import record as bundled_record
 from scripts.registry import counts, darknet, gluon, keras_applications, slim, tencent
 from scripts.registry.preprocessing import PREPROCESSING
 from scripts.registry.records import COUNTED, FACTS, Json, graph
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 TARGET = ROOT / "modelzoo" / "registry.json"
 ENTRIES = FACTS / "entries"
 BUNDLED = "resnet9_cifar10.modelzoo"
+BUNDLED_FILE = ROOT / "modelzoo" / "bundled" / f"{BUNDLED}.h5"
 UPSTREAMS = (darknet, gluon, keras_applications, slim, tencent)
 # Whose model a bare name means, if several have it: Keras' files have published checksums, slim's have none.
 TAGS = ("keras", "gluon", "slim", "tencent", "darknet", "modelzoo")
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"Nothing was written. {error}") from error
     counts.write(counted)
     TARGET.write_text(text, "utf-8")
+    BUNDLED_FILE.with_suffix(".json").write_text(bundled_record(BUNDLED_FILE), "utf-8")
     print(f"{TARGET}: {len(models)} models")
 
 
@@ -85,7 +88,7 @@ def _rank(tag: str) -> tuple[int, str]:
 
 
 def bundled() -> Json:
-    provenance = weights.provenance(ROOT / "modelzoo" / "bundled" / f"{BUNDLED}.h5")
+    provenance = weights.provenance(BUNDLED_FILE)
     metric = {
         "name": "top1",
         "value": provenance["accuracy"],

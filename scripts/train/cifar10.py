@@ -4,7 +4,8 @@
 
 Without --data it takes keras.datasets.cifar10. A stopped run continues where its last epoch ended. The
 test images are looked at once, after the last epoch. FOLDER/resnet9_cifar10.modelzoo.h5 is the result:
-copy it to modelzoo/bundled/ and run `python -m scripts.registry.build`, which reads its accuracy there.
+copy it to modelzoo/bundled/ and run `python -m scripts.registry.build`, which reads its accuracy there and
+writes its checksums beside it.
 """
 
 from __future__ import annotations
