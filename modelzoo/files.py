@@ -273,10 +273,10 @@ def crc32c(path: Path) -> str:
 
 def crc32c_of(data: Any, before: int = 0) -> int:
     """The CRC-32C of bytes or of a C-contiguous array; `before` is that of what comes before it."""
-    from google_crc32c import extend  # pyright: ignore[reportUnknownVariableType]
+    import google_crc32c
 
-    compute: Callable[[int, Any], int] = extend
-    return compute(before, data)
+    untyped: Any = google_crc32c
+    return int(untyped.extend(before, data))
 
 
 def is_sha256(text: object) -> bool:
