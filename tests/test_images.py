@@ -701,3 +701,19 @@ def test_an_empty_batch_is_refused(images):
 def test_preprocessing_imports_neither_tensorflow_nor_keras():
     code = "import sys, modelzoo.images; print(*{'tensorflow', 'keras', 'cv2'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == ""
+
+
+def test_no_more_is_asked_of_a_file_than_it_has():
+    """A PNG's chunk that claimed gigabytes was asked for at once, which took as much memory."""
+
+    class Asked(io.BytesIO):
+        def read(self, count=-1):
+            assert count is None or count <= len(self.getvalue())
+            return super().read(count)
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(buffer, "PNG")
+    content = buffer.getvalue()
+    at = content.index(b"IDAT") - 4
+    claimed = content[:at] + struct.pack(">I", 2**31 - 1) + content[at + 4 :]
+    assert np.array_equal(read_image(Asked(claimed)), read_image(Asked(content)))

@@ -159,10 +159,23 @@ def _read_file(file: BinaryIO, name: str, least_side: int | None) -> Pixels:
         raise ImageError(_opened_as_text(name))
     if not first:
         raise ImageError(f"{name} is an empty file.")
-    with _open_image(file, name) as image:
+    with _open_image(cast(BinaryIO, _Bounded(file)), name) as image:
         if least_side is not None:
             image.draft(None, (least_side, least_side))  # does something for JPEG only
         return _decode(image, name)
+
+
+class _Bounded:
+    """A file for Pillow, which asks for as many bytes as a damaged chunk claims to have."""
+
+    def __init__(self, file: BinaryIO):
+        self.seek, self.tell, self._read = file.seek, file.tell, file.read
+        self._size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+
+    def read(self, count: int = -1) -> bytes:
+        left = max(self._size - self.tell(), 0)
+        return self._read(left if count < 0 else min(count, left))
 
 
 def _opened_as_text(name: str) -> str:
