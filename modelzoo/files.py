@@ -252,13 +252,13 @@ class _Crc32c:
     """CRC-32C as a hash of hashlib: finds what disks and memory do to a file, not what people do."""
 
     def __init__(self) -> None:
-        self._value = 0
+        self._crc = 0
 
     def update(self, data: bytes) -> None:
-        self._value = crc32c_of(data, self._value)
+        self._crc = crc32c_of(data, self._crc)
 
     def hexdigest(self) -> str:
-        return f"{self._value:08x}"
+        return f"{self._crc:08x}"
 
 
 def sha256(path: Path) -> str:
