@@ -6,33 +6,30 @@ never more bytes than it declared. What breaks this is refused, not skipped.
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import stat
-import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
-from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple, cast
+from typing import IO, BinaryIO, NamedTuple, cast
 
-from modelzoo.errors import ConversionError, abbreviated
+from modelzoo.errors import ConversionError, abbreviated, quoted, readable
 from modelzoo.files import remove_abandoned, temporary_directory
+from modelzoo.formats.gzip_stream import GZIP_START, GzipReader
+from modelzoo.formats.tar import BLOCK_BYTES, TAR_MAGIC, TAR_MAGIC_OFFSET, Stream, tar_members
 
 MAX_TOTAL_BYTES = 8 * 2**30  # unpacked; the largest upstream archive has less than 1 GiB
 MAX_RATIO = 100  # of unpacked to packed; weights hardly shrink at all
 ALWAYS_ALLOWED_BYTES = 16 * 2**20  # unpacked, whatever the ratio
-MAX_MEMBERS = 10_000
+MAX_MEMBERS = 10_000  # files and folders, those that are only named in a path, too
 MAX_DEPTH = 32  # folders around a member
-CHUNK_BYTES = 2**20
+MAX_DIRECTORY_BYTES = 2**21  # of a zip's list of its members, each about 100
+CHUNK_BYTES = 2**16
 
 ZIP_START = (b"PK\x03\x04", b"PK\x05\x06")
-GZIP_START = b"\x1f\x8b"
-TAR_MAGIC, TAR_MAGIC_OFFSET = b"ustar", 257
-TAR_BLOCK_BYTES = 512
 ZIP_ENCRYPTED = 0x1  # in ZipInfo.flag_bits
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -41,7 +38,7 @@ class _Member(NamedTuple):
     name: str
     is_folder: bool
     size: int  # bytes, as declared
-    open: Callable[[], IO[bytes]]
+    chunks: Iterator[bytes]
 
 
 @contextmanager
@@ -71,20 +68,20 @@ def _archive_reader(path: Path) -> Callable[[Path], Generator[_Member, None, Non
     if not path.is_file():
         return None
     with path.open("rb") as file:
-        start = file.read(TAR_BLOCK_BYTES)
+        start = file.read(BLOCK_BYTES)
     if start.startswith(ZIP_START):
         return _zip_members
     if start.startswith(GZIP_START):
         try:
-            with gzip.open(path) as file:
-                start = file.read(TAR_BLOCK_BYTES)
-        except (OSError, EOFError, zlib.error) as error:
+            with path.open("rb") as file:
+                start = GzipReader(file).read(BLOCK_BYTES)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise _damaged(path, error) from error
     return _tar_members if start[TAR_MAGIC_OFFSET:].startswith(TAR_MAGIC) else None
 
 
 def _zip_members(path: Path) -> Generator[_Member, None, None]:
-    with zipfile.ZipFile(path) as archive:
+    with path.open("rb") as file, zipfile.ZipFile(cast(IO[bytes], _SmallReads(path, file))) as archive:
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archiver did not say
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -93,69 +90,66 @@ def _zip_members(path: Path) -> Generator[_Member, None, None]:
                 raise _refused(path, info.filename, "is encrypted")
             if info.compress_type not in ZIP_METHODS:
                 raise _refused(path, info.filename, "is neither stored nor deflated")
-            yield _Member(info.filename, info.is_dir(), info.file_size, lambda info=info: archive.open(info))
+            yield _Member(info.filename, info.is_dir(), info.file_size, _zip_chunks(archive, info))
+
+
+def _zip_chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    with archive.open(info) as source:
+        while chunk := source.read(CHUNK_BYTES):
+            yield chunk
+
+
+class _SmallReads:
+    """A file for zipfile, which would read the list of members into memory, however long it is."""
+
+    def __init__(self, path: Path, file: BinaryIO):
+        self._path, self._file = path, file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, count: int = -1) -> bytes:
+        if count > MAX_DIRECTORY_BYTES:
+            raise _error(self._path, f"a part of it claims {count} bytes, which only a list of too many has")
+        return self._file.read(MAX_DIRECTORY_BYTES if count < 0 else count)
 
 
 def _tar_members(path: Path) -> Generator[_Member, None, None]:
     with path.open("rb") as file:
         compressed = file.read(len(GZIP_START)) == GZIP_START
-    with gzip.open(path) if compressed else path.open("rb") as file:
-        stream = _SmallReads(path, file)
-        with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r:") as archive:
-            for info in archive:
-                plain = info.isreg() and not info.issparse()
-                if not (plain or info.isdir()):
-                    raise _refused(path, info.name, "is a link, a device or a sparse file")
-                yield _Member(
-                    info.name,
-                    info.isdir(),
-                    info.size,
-                    lambda info=info: cast(IO[bytes], archive.extractfile(info)),
-                )
-            stream.require_end_mark()
+        file.seek(0)
+        stream = GzipReader(file) if compressed else file
+        for member in tar_members(stream):
+            if not (member.is_file or member.is_folder):
+                raise _refused(path, member.name, "is a link, a device or a sparse file")
+            yield _Member(member.name, member.is_folder, member.size, member.chunks)
+        _require_little_more(path, stream)
 
 
-class _SmallReads:
-    """A file for tarfile, which would read a whole header into memory, however large it claims to be."""
-
-    def __init__(self, path: Path, file: BufferedIOBase):
-        self._path = path
-        self._file = file
-        self._last = b""
-        self.seek, self.tell = file.seek, file.tell
-
-    def read(self, count: int) -> bytes:
-        if not 0 <= count <= CHUNK_BYTES:
-            raise _damaged(self._path, f"a header claims {count} bytes")
-        self._last = self._file.read(count)
-        return self._last
-
-    def require_end_mark(self) -> None:
-        """A block of zeros ends a tar file; tarfile also stops, silently, where one is truncated or damaged.
-
-        What follows is only read so that gzip compares its checksum.
-        """
-        if self._last != bytes(TAR_BLOCK_BYTES):
-            raise _damaged(self._path, "its end is missing")
-        read, most = 0, _most_bytes(self._path)
-        while chunk := self._file.read(CHUNK_BYTES):
-            read += len(chunk)
-            if read > most:
-                raise _damaged(self._path, f"more than {most} bytes follow its end")
+def _require_little_more(path: Path, stream: Stream) -> None:
+    """What follows a tar's end is only read so that gzip compares its checksum."""
+    read, most = 0, _most_bytes(path)
+    while chunk := stream.read(CHUNK_BYTES):
+        read += len(chunk)
+        if read > most:
+            raise _damaged(path, f"more than {most} bytes follow its end")
 
 
 def _extract(path: Path, members: Callable[[Path], Generator[_Member, None, None]], folder: Path) -> None:
     total, most = 0, _most_bytes(path)
+    made: set[PurePosixPath] = set()
     try:
         with closing(members(path)) as found:
             for number, member in enumerate(found, start=1):
+                name = _safe_name(path, member.name)
+                if member.size < 0:
+                    raise _refused(path, member.name, f"declares {member.size} bytes")
                 total += member.size
-                _check_limits(path, number, total, most)
+                made.update((name, *name.parents))
+                _check_limits(path, max(number, len(made) - 1), total, most)  # one of them is the folder
                 _check_space(path, member, folder)
-                _create(path, member, folder / _safe_name(path, member.name))
+                _create(path, member, folder / name)
     except ConversionError:
         raise
-    except Exception as error:  # on damaged archives zipfile, tarfile and zlib raise a dozen kinds
+    except Exception as error:  # on damaged archives zipfile and zlib raise a dozen kinds
         raise _damaged(path, error) from error
 
 
@@ -176,7 +170,7 @@ def _check_space(path: Path, member: _Member, folder: Path) -> None:
     if member.size > free:
         raise _error(
             path,
-            f"{member.name!r} needs {member.size} bytes and {folder.parent} has {free} free; "
+            f"{quoted(member.name)} needs {member.size} bytes and {folder.parent} has {free} free; "
             f"make room, or set TMPDIR to another folder",
         )
 
@@ -201,8 +195,8 @@ def _create(path: Path, member: _Member, target: Path) -> None:
         output = target.open("xb")
     except FileExistsError as error:
         raise _refused(path, member.name, "is there twice") from error
-    with output, member.open() as source:
-        while chunk := source.read(CHUNK_BYTES):
+    with output:
+        for chunk in member.chunks:
             left -= len(chunk)
             if left < 0:
                 break
@@ -220,10 +214,9 @@ def _find(path: Path, folder: Path, member: str) -> Path:
     found = found or [name.removesuffix(".index") for name in names if fnmatchcase(name, member + ".index")]
     if len(found) == 1:
         return folder / found[0]
+    shown = [readable(name) for name in found or names]
     problem = f"has {len(found)} members that match" if found else "has no member"
-    raise ConversionError(
-        f"{path} {problem} {member!r}; there is {abbreviated(found or names) or 'nothing'}."
-    )
+    raise ConversionError(f"{path} {problem} {member!r}; there is {abbreviated(shown) or 'nothing'}.")
 
 
 def _damaged(path: Path, reason: object) -> ConversionError:
@@ -232,7 +225,7 @@ def _damaged(path: Path, reason: object) -> ConversionError:
 
 
 def _refused(path: Path, name: str, reason: str) -> ConversionError:
-    return _error(path, f"its member {name!r} {reason}")
+    return _error(path, f"its member {quoted(name)} {reason}")
 
 
 def _error(path: Path, reason: str) -> ConversionError:
