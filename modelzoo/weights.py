@@ -33,7 +33,6 @@ PROVENANCE = "modelzoo"  # the root attribute that holds the provenance
 WARNING = "warning"  # in a provenance: what whoever loads the file should know
 # Files of version 0.1 say {"synthetic": true} instead.
 OLD_WARNINGS = {"synthetic": "it has synthetic weights: predictions are meaningless"}
-MAX_WEIGHTS = 100_000  # of one file; the largest has fewer than 5,000
 FLOAT_BYTES = (2, 4, 8)  # float16, float32 and float64; HDF5 has no bfloat16
 FLOATS = "float16, float32 or float64"
 # Keras reads a file without these as one of Keras 1 and rearranges its kernels.
@@ -97,8 +96,8 @@ def stated_warning(provenance: Mapping[str, Any]) -> str | None:
 def read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """The file's weights, one at a time, in the stored dtype; raises WeightsMismatch if one is not finite."""
     with _open(path) as file:
-        for name, dataset in _datasets(file).items():
-            yield name, _values(dataset)
+        for name, place in _places(file).items():
+            yield name, _values(file, place)
 
 
 def shapes(model: keras.Model) -> dict[str, Shape]:
@@ -116,10 +115,10 @@ def assign(model: keras.Model, path: Path, *, skip: Collection[str] = ()) -> Non
     """
     targets = {name: variable for name, variable in _variables(model) if _layer(name) not in skip}
     with _open(path) as file:
-        datasets = _datasets(file)
-        _check(file, datasets, {name: tuple(variable.shape) for name, variable in targets.items()}, skip)
+        places = _places(file)
+        _check(file, places, {name: tuple(variable.shape) for name, variable in targets.items()}, skip)
         for name, variable in targets.items():
-            array = _values(datasets[name])
+            array = _values(file, places[name])
             _check_range(path, name, array, variable.dtype)
             variables.set_value(variable, array)
 
@@ -140,10 +139,10 @@ def check(path: Path, expected: Mapping[str, Shape], *, skip: Collection[str] = 
     """
     with _open(path) as file:
         expected = {name: shape for name, shape in expected.items() if _layer(name) not in skip}
-        datasets = _datasets(file)
-        _check(file, datasets, expected, skip)
+        places = _places(file)
+        _check(file, places, expected, skip)
         for name in expected:
-            _values(datasets[name])
+            _values(file, places[name])
 
 
 def _variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
@@ -182,26 +181,23 @@ def _provenance(file: h5py.File) -> dict[str, Any]:
         return found
 
 
-def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+def _places(file: h5py.File) -> dict[str, hdf5.Place]:
     """The file's weights in its order; each lies in the file, as large as its shape says."""
-    datasets: dict[str, h5py.Dataset] = {}
+    places: dict[str, hdf5.Place] = {}
     with _refused(file):
-        for layer in hdf5.names(file, "layer_names"):
-            group = hdf5.member(file, layer, h5py.Group)
-            for weight in hdf5.names(group, "weight_names"):
-                name = f"{layer}/{weight}"
-                if name in datasets:
-                    raise ValueError(f"it holds two weights named {name}")
-                datasets[name] = hdf5.member(group, weight, h5py.Dataset)
-                if len(datasets) > MAX_WEIGHTS:
-                    raise ValueError(f"it has more than {MAX_WEIGHTS} weights")
-    return datasets
+        for layer, found in hdf5.layers(file):
+            for place in found:
+                name = f"{layer}/{place.weight}"
+                if name in places:
+                    raise ValueError(f"it holds two weights named {readable(name)}")
+                places[name] = place
+    return places
 
 
-def _values(dataset: h5py.Dataset) -> np.ndarray:
-    with _refused(dataset.file):
-        array = hdf5.values(dataset)
-    _check_finite(dataset.file.filename, dataset.name.lstrip("/"), array)
+def _values(file: h5py.File, place: hdf5.Place) -> np.ndarray:
+    with _refused(file):
+        array = place.read(file)
+    _check_finite(file.filename, f"{place.layer}/{place.weight}", array)
     return array
 
 
@@ -226,25 +222,25 @@ def _is_float(dtype: np.dtype) -> bool:
 
 def _check(
     file: h5py.File,
-    datasets: Mapping[str, h5py.Dataset],
+    places: Mapping[str, hdf5.Place],
     expected: Mapping[str, Shape],
     skip: Collection[str],
 ) -> None:
-    found = {name for name in datasets if _layer(name) not in skip}
+    found = {name for name in places if _layer(name) not in skip}
     differences = [
         f"{word}: {abbreviated(sorted(names))}"
         for word, names in (("missing", expected.keys() - found), ("unexpected", found - expected.keys()))
         if names
     ]
     differences += [
-        f"expected {name} of shape {tuple(shape)}, found {datasets[name].shape}"
+        f"expected {name} of shape {tuple(shape)}, found {places[name].shape}"
         for name, shape in expected.items()
-        if name in found and datasets[name].shape != tuple(shape)
+        if name in found and places[name].shape != tuple(shape)
     ][:1]
     differences += [
-        f"expected {FLOATS} for {name}, found {datasets[name].dtype}"
+        f"expected {FLOATS} for {name}, found {places[name].dtype}"
         for name in expected
-        if name in found and not _is_float(datasets[name].dtype)
+        if name in found and not _is_float(places[name].dtype)
     ][:1]
     if differences:
         owner = _provenance(file).get("model", "an unnamed model")

@@ -60,13 +60,13 @@ class CheckpointTensors(Tensors):
 
 
 def shape_of(message: bytes | memoryview) -> tuple[int, ...]:
-    """The dimensions of a TensorShapeProto."""
+    """The dimensions of a TensorShapeProto; no more are built than an array can have."""
     shape: list[int] = []
     for number, dimension in fields(message):
         if number == 2 and not isinstance(dimension, int):
             shape.append(Message(dimension).integer(1))
-    if len(shape) > MAX_DIMENSIONS:
-        raise ValueError(f"a tensor has {len(shape)} dimensions, which no array has")
+        if len(shape) > MAX_DIMENSIONS:
+            raise ValueError(f"a tensor has more than {MAX_DIMENSIONS} dimensions, which no array has")
     if any(dimension >= 2**63 for dimension in shape):
         raise ValueError("a tensor has a negative dimension, which no array has")
     return tuple(shape)

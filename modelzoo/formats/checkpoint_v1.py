@@ -13,7 +13,7 @@ import numpy as np
 from modelzoo.formats.checkpoint_tensors import OTHER, TYPES, CheckpointTensors, require_few, shape_of
 from modelzoo.formats.leveldb_table import Table
 from modelzoo.formats.protobuf import Message, fields, varints
-from modelzoo.formats.tensors import Stored, stored_bytes
+from modelzoo.formats.tensors import MAX_NAMES_BYTES, Stored, stored_bytes
 
 # The field of a TensorProto (tensorflow/core/framework/tensor.proto) that holds values of a type: as bytes in
 # a row, or as packed varints.
@@ -55,6 +55,7 @@ def _listed(table: Table, size: int) -> dict[str, Stored]:
     if key != b"":
         raise ValueError("it does not list its tensors")
     listed: dict[str, Stored] = {}
+    length = 0
     for number, tensor in fields(Message(value).bytes(1)):
         if number != 1 or isinstance(tensor, int):
             continue
@@ -65,7 +66,10 @@ def _listed(table: Table, size: int) -> dict[str, Stored]:
         if name in listed:
             raise ValueError(f"it lists {name!r} twice")
         listed[name] = stored
+        length += len(name.encode())
         require_few(listed)
+        if length > MAX_NAMES_BYTES:
+            raise ValueError(f"its names have more than {MAX_NAMES_BYTES} bytes")
     return listed
 
 

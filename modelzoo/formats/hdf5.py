@@ -11,10 +11,11 @@ import math
 import mmap
 import os
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 import h5py
 import numpy as np
@@ -22,6 +23,7 @@ import numpy as np
 from modelzoo.errors import ModelZooError
 
 MAX_NAME_BYTES = 4096
+MAX_NAMES = 100_000  # of one list, and of all layers or weights of a file
 MAX_NAMES_BYTES = 2**24  # of one list; an attribute as HDF5 usually keeps it has at most 64 KiB
 MAX_STRINGS_BYTES = 2**29  # of a list whose strings have lengths of their own: as many times the longest one
 NUMERIC = "fiub"  # NumPy's kinds: floating-point, signed, unsigned, boolean
@@ -107,6 +109,8 @@ def names(item: h5py.Group, attribute: str) -> list[str]:
     kind = h5py.check_string_dtype(found.dtype)
     if kind is None or shape is None or len(shape) != 1:
         raise ValueError(f"the attribute {attribute!r} is not a list of strings")
+    if shape[0] > MAX_NAMES:
+        raise ValueError(f"the attribute {attribute!r} has more than {MAX_NAMES} strings")
     length, longest, most = kind.length, MAX_NAME_BYTES, MAX_NAMES_BYTES
     if length is None:  # each may stand for the longest string in the file, such as the model's configuration
         length, longest, most = _longest_string(item.file), math.inf, MAX_STRINGS_BYTES
@@ -114,6 +118,43 @@ def names(item: h5py.Group, attribute: str) -> list[str]:
         raise ValueError(f"the attribute {attribute!r} claims {shape[0]} strings of {length} bytes")
     value: Any = item.attrs[attribute]
     return [_decoded(name) for name in value]
+
+
+class Place(NamedTuple):
+    """Where a weight lies, and what it is. HDF5 needs 13 KB for each dataset that is held open: none is."""
+
+    layer: str
+    weight: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def read(self, root: h5py.Group) -> np.ndarray:
+        """The values, from the group in which it was found to be sound."""
+        found = h5py.h5d.open(root.id, f"{self.layer.strip('/')}/{self.weight.strip('/')}".encode())
+        return np.asarray(h5py.Dataset(found)[()])
+
+
+Lister = Callable[[h5py.Group, str], Iterable[str]]
+
+
+def layers(root: h5py.Group, listed: Lister = names) -> Iterator[tuple[str, list[Place]]]:
+    """Each layer and its weights, as the attributes `layer_names` and `weight_names` list them."""
+    layers = weights = length = 0
+    for layer in listed(root, "layer_names"):
+        group = member(root, layer, h5py.Group)
+        found = list(islice(listed(group, "weight_names"), MAX_NAMES + 1))
+        layers, weights = layers + 1, weights + len(found)
+        length += sum(len(layer) + len(weight) for weight in found)
+        if max(layers, weights) > MAX_NAMES:
+            raise ValueError(f"it has more than {MAX_NAMES} layers or weights")
+        if length > MAX_NAMES_BYTES:
+            raise ValueError(f"the names of its weights have more than {MAX_NAMES_BYTES} bytes")
+        yield layer, [_place(group, layer, weight) for weight in found]
+
+
+def _place(group: h5py.Group, layer: str, weight: str) -> Place:
+    dataset = member(group, weight, h5py.Dataset)
+    return Place(layer, weight, dataset.shape, dataset.dtype)
 
 
 def _longest_string(file: h5py.File) -> int:
@@ -154,7 +195,3 @@ def _heap_objects(data: mmap.mmap, heap: int) -> Iterator[int]:
 
 def _decoded(value: str | bytes) -> str:
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-
-def values(dataset: h5py.Dataset) -> np.ndarray:
-    return np.asarray(dataset[()])

@@ -9,11 +9,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from modelzoo.errors import ConversionError, abbreviated
+from modelzoo.errors import ConversionError, abbreviated, readable
 from modelzoo.files import atomic_write
 from modelzoo.formats import hdf5
 from modelzoo.formats.tensors import (
-    MAX_TENSORS,
     TensorInfo,
     Tensors,
     as_stored,
@@ -66,36 +65,30 @@ class KerasTensors(Tensors):
         self._file = file
         self._what = f"{path} cannot be read as {KIND}"
         with hdf5.refused_as(ConversionError, self._what):
-            self._datasets = _datasets(file)
+            self._places = _places(file)
             self.backend = hdf5.text(_root(file), "backend")
-            infos = {
-                name: TensorInfo(dataset.shape, dataset.dtype) for name, dataset in self._datasets.items()
-            }
-        super().__init__(path, infos)
+        super().__init__(
+            path, {name: TensorInfo(place.shape, place.dtype) for name, place in self._places.items()}
+        )
 
     def _read(self, name: str) -> np.ndarray:
         if not self._file:
             raise ConversionError(f"{self.path} is closed; read its tensors inside the `with` statement.")
         with hdf5.refused_as(ConversionError, f"{self._what}: the values of {name!r}"):
-            return hdf5.values(self._datasets[name])
+            return self._places[name].read(_root(self._file))
 
     def close(self) -> None:
         self._file.close()
 
 
-def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    root = _root(file)
-    datasets: dict[str, h5py.Dataset] = {}
-    for layer in _names(root, "layer_names"):
-        group = hdf5.member(root, layer, h5py.Group)
-        weights = list(_names(group, "weight_names"))
-        for name, weight in zip(_weight_names(layer, weights), weights, strict=True):
-            if name in datasets:
-                raise ValueError(f"it holds two weights named {name}")
-            datasets[name] = hdf5.member(group, weight, h5py.Dataset)
-            if len(datasets) > MAX_TENSORS:
-                raise ValueError(f"it has more than {MAX_TENSORS} weights")
-    return datasets
+def _places(file: h5py.File) -> dict[str, hdf5.Place]:
+    places: dict[str, hdf5.Place] = {}
+    for layer, found in hdf5.layers(_root(file), _names):
+        for name, place in zip(_weight_names(layer, found), found, strict=True):
+            if name in places:
+                raise ValueError(f"it holds two weights named {readable(name)}")
+            places[name] = place
+    return places
 
 
 def _root(file: h5py.File) -> h5py.Group:
@@ -117,9 +110,9 @@ def _names(group: h5py.Group, attribute: str) -> Iterator[str]:
         )
 
 
-def _weight_names(layer: str, weights: list[str]) -> list[str]:
+def _weight_names(layer: str, places: list[hdf5.Place]) -> list[str]:
     """ "layer/weight" for each weight of a group; see read_keras_h5."""
-    paths = [TENSORFLOW_SUFFIX.sub("", weight) for weight in weights]
+    paths = [TENSORFLOW_SUFFIX.sub("", place.weight) for place in places]
     last = [path.rpartition("/")[2] for path in paths]
     return paths if len(set(last)) < len(last) else [f"{layer}/{name}" for name in last]
 
@@ -140,7 +133,7 @@ def write_keras_h5(path: Path, arrays: Mapping[str, np.ndarray]) -> list[Path]:
         with h5py.File(temporary, "w") as file:
             fill_layers(file, stored)
         with h5py.File(temporary) as file:
-            found = _datasets(file)
+            found = _places(file)
         if changed := sorted(arrays.keys() - found.keys()):
             raise ValueError(f"expected names layer/weight, got {abbreviated(changed)}")
     return [path]

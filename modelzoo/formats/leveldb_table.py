@@ -22,75 +22,82 @@ FOOTER_BYTES = 48
 TRAILER = struct.Struct("<BI")  # of a block: its compression and the checksum of both
 UNCOMPRESSED = 0
 MAX_KEY_BYTES = 4096
+# A key may take its start from the one before: a few bytes of a file become a long key, so all are counted.
 MAX_KEYS_BYTES = 2**24  # of all keys; PNASNet's with its moving averages have less than a megabyte
+MAX_PAIRS = 200_000  # twice as many as a checkpoint may have tensors
+MAX_BLOCKS = 100_000  # a block has 256 KiB, or one large tensor
 # What TensorFlow writes, and with it the very same bytes:
 BLOCK_BYTES = 2**18  # a block is full when it has these
 RESTART_INTERVAL = 16  # keys from one that is written whole, for binary search, to the next
 
 
 class Table:
-    """The pairs of one table, of which the index and the block last read are kept in memory."""
+    """The pairs of one table, of which the index is kept in memory."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
         self._size = os.fstat(file.fileno()).st_size
         if self._size < FOOTER_BYTES:
             raise ValueError("it is too short for a table")
-        self._last: tuple[int, int, memoryview] | None = None
+        self._values: dict[bytes, tuple[int, int]] | None = None
         footer = self._bytes(self._size - FOOTER_BYTES, FOOTER_BYTES)
         if footer[-len(TABLE_MAGIC) :] != TABLE_MAGIC:
             raise ValueError("it does not end as a table does")
         position = _read_handle(footer, 0)[2]  # the metaindex, which is empty
         offset, size, _ = _read_handle(footer, position)
-        self._blocks = self._placed(_read_pairs(self._block(offset, size)))
+        self._blocks = self._placed(self._block(offset, size))
 
-    def _placed(self, index: Iterator[tuple[bytes, memoryview]]) -> list[tuple[bytes, int, int]]:
-        """A key not below any in the block, offset and size of each block."""
-        blocks: list[tuple[bytes, int, int]] = []
+    def _placed(self, index: memoryview) -> list[tuple[int, int]]:
+        """Offset and size of each block; with their trailers they lie one behind the other."""
+        blocks: list[tuple[int, int]] = []
         end = 0
-        for key, value in index:
-            offset, size, _ = _read_handle(value, 0)
+        for _, value in _read_pairs(index):
+            offset, size, _ = _read_handle(index[value], 0)
             if offset < end:
                 raise ValueError("its blocks overlap")
-            end = offset + size
-            blocks.append((key, offset, size))
+            if len(blocks) == MAX_BLOCKS:
+                raise ValueError(f"it has more than {MAX_BLOCKS} blocks")
+            end = offset + size + TRAILER.size
+            blocks.append((offset, size))
         return blocks
 
     def pairs(self) -> Iterator[tuple[bytes, memoryview]]:
         """All pairs, in the order of their keys, which differ."""
-        last, length = None, 0
-        for _, offset, size in self._blocks:
-            for key, value in _read_pairs(self._block(offset, size)):
-                length += len(key)
-                if last is not None and key <= last:
-                    raise ValueError("its keys are not in order")
-                if length > MAX_KEYS_BYTES:
-                    raise ValueError(f"its keys have more than {MAX_KEYS_BYTES} bytes")
-                yield key, value
-                last = key
+        for key, block, _, value in self._walk():
+            yield key, block[value]
 
     def find(self, key: bytes) -> memoryview:
-        """The value of one key."""
-        for last, offset, size in self._blocks:
-            if key <= last:
-                for found, value in _read_pairs(self._block(offset, size)):
-                    if found == key:
-                        return value
-                break
-        raise ValueError(f"the key {key!r} is missing")
+        """The value of one key. The first call goes through the whole table and compares its checksums."""
+        if self._values is None:
+            self._values = {
+                key: (offset + value.start, value.stop - value.start)
+                for key, _, offset, value in self._walk()
+            }
+        if key not in self._values:
+            raise ValueError(f"the key {key!r} is missing")
+        return memoryview(self._bytes(*self._values[key]))
+
+    def _walk(self) -> Iterator[tuple[bytes, memoryview, int, slice]]:
+        """Each key, the block that it is in, where that begins, and where in it the value lies."""
+        last, length, count = None, 0, 0
+        for offset, size in self._blocks:
+            block = self._block(offset, size)
+            for key, value in _read_pairs(block):
+                length, count = length + len(key), count + 1
+                if last is not None and key <= last:
+                    raise ValueError("its keys are not in order")
+                _require_few(length, count)
+                yield key, block, offset, value
+                last = key
 
     def _block(self, offset: int, size: int) -> memoryview:
-        if self._last is not None and self._last[:2] == (offset, size):
-            return self._last[2]
-        self._last = None  # before the next one takes its memory
         content = self._bytes(offset, size + TRAILER.size)
         compression, checksum = TRAILER.unpack_from(content, size)
         if compression != UNCOMPRESSED:
             raise ValueError("it has compressed blocks, which TensorFlow does not write")
         if checksum != masked_crc32c(np.frombuffer(content, np.uint8, size + 1)):
             raise ValueError("a block's checksum is wrong")
-        self._last = (offset, size, memoryview(content)[:size])
-        return self._last[2]
+        return memoryview(content)[:size]
 
     def _bytes(self, offset: int, count: int) -> bytes:
         if offset + count > self._size:
@@ -106,14 +113,24 @@ def _read_handle(data: bytes | memoryview, position: int) -> tuple[int, int, int
     return offset, size, position
 
 
-def _read_pairs(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """The pairs of one block; places where keys start afresh, for binary search, follow them."""
+def _require_few(length: int, count: int) -> None:
+    if length > MAX_KEYS_BYTES:
+        raise ValueError(f"its keys have more than {MAX_KEYS_BYTES} bytes")
+    if count > MAX_PAIRS:
+        raise ValueError(f"it has more than {MAX_PAIRS} pairs")
+
+
+def _read_pairs(block: memoryview) -> Iterator[tuple[bytes, slice]]:
+    """The keys of one block and where in it their values lie.
+
+    Places where keys start afresh, for binary search, follow them.
+    """
     if len(block) < 4:
         raise ValueError("a block is too short")
     end = len(block) - 4 * (1 + struct.unpack("<I", block[-4:])[0])
     if end < 0:
         raise ValueError("a block is too short for its restarts")
-    key, position = b"", 0
+    key, position, expanded, count = b"", 0, 0, 0
     while position < end:
         shared, position = read_varint(block, position)
         own, position = read_varint(block, position)
@@ -123,7 +140,9 @@ def _read_pairs(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
             raise ValueError("a pair goes beyond its block, or its key beyond what keys have")
         key = key[:shared] + bytes(block[position:value])
         position = value + length
-        yield key, block[value:position]
+        expanded, count = expanded + len(key), count + 1
+        _require_few(expanded, count)
+        yield key, slice(value, position)
 
 
 def table_bytes(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -25,6 +25,7 @@ from modelzoo.formats.tensors import (
     BFLOAT16,
     MAX_DIMENSIONS,
     MAX_NAME_BYTES,
+    MAX_NAMES_BYTES,
     MAX_TENSORS,
     Stored,
     StoredTensors,
@@ -124,7 +125,8 @@ def _scan_params(scan: _Scanner) -> dict[str, Stored]:
     named = scan.number("Q", "the number of names")
     if named != count:
         raise scan.error(f"expected {count} names, one for each array, got {named}")
-    names = [_scan_name(scan, f"name {number} of {count}") for number in range(1, count + 1)]
+    start = scan.offset
+    names = [_scan_name(scan, f"name {number} of {count}", start) for number in range(1, count + 1)]
     scan.require_end()
     stored = dict(zip(names, arrays, strict=True))
     if len(stored) != len(names):
@@ -164,8 +166,10 @@ def _scan_shape(scan: _Scanner, what: str) -> tuple[int, ...]:
     return shape
 
 
-def _scan_name(scan: _Scanner, what: str) -> str:
+def _scan_name(scan: _Scanner, what: str, start: int) -> str:
     length = scan.number("Q", what)
+    if scan.offset - start > MAX_NAMES_BYTES:
+        raise scan.error(f"its names have more than {MAX_NAMES_BYTES} bytes")
     if length > MAX_NAME_BYTES:
         raise scan.error(f"expected at most {MAX_NAME_BYTES} bytes for {what}, got {length}")
     try:

@@ -1,6 +1,7 @@
 """safetensors: uint64 length of a JSON header, the header, values.
 
-The package checks that lengths and offsets agree with one another and with the size of the file.
+The package checks that lengths and offsets agree with one another and with the size of the file; how much it
+would build of the header is bounded here, before it sees the file.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import safe_open
@@ -17,6 +18,8 @@ from safetensors.numpy import save_file
 from modelzoo.errors import ConversionError, abbreviated
 from modelzoo.files import atomic_write
 from modelzoo.formats.tensors import (
+    MAX_DIMENSIONS,
+    MAX_TENSORS,
     TensorInfo,
     Tensors,
     as_conversion_error,
@@ -31,7 +34,10 @@ from modelzoo.formats.tensors import (
 KIND = "a safetensors file"
 SAFETENSORS_LENGTH = struct.Struct("<Q")
 SAFETENSORS_MAX_HEADER = 100_000_000  # bytes; the format's own limit
+MAX_HEADER_BYTES = 2**24  # 160 for each of as many tensors as are allowed; the hub's largest have a megabyte
+MAX_HEADER_VALUES = 10 * MAX_TENSORS  # numbers, names and words: a tensor of four dimensions has eight
 SAFETENSORS_METADATA = "__metadata__"  # the key of the header that is no tensor
+METADATA_KEY = b'"__metadata__"'
 SAFETENSORS_TYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -63,20 +69,15 @@ def _safetensors_in(folder: Path) -> list[Path]:
 class _Safetensors(Tensors):
     def __init__(self, path: Path):
         with as_conversion_error(f"{path} cannot be read as {KIND}"):
+            _require_small_header(path)
             self._file: Any = safe_open(str(path), framework="numpy")
-            slices = {name: self._file.get_slice(name) for name in self._file.keys()}  # noqa: SIM118
-        unknown = {s.get_dtype() for s in slices.values()} - SAFETENSORS_TYPES.keys()
+            tensors = {name: _Header.of(self._file.get_slice(name)) for name in self._file.keys()}  # noqa: SIM118
+        unknown = {tensor.type for tensor in tensors.values()} - SAFETENSORS_TYPES.keys()
         if unknown:
             raise ConversionError(
                 f"{path} has values of type {abbreviated(sorted(unknown))}, which cannot be converted."
             )
-        super().__init__(
-            path,
-            {
-                name: TensorInfo(tuple(s.get_shape()), np.dtype(SAFETENSORS_TYPES[s.get_dtype()]))
-                for name, s in slices.items()
-            },
-        )
+        super().__init__(path, {name: tensor.info for name, tensor in tensors.items()})
 
     def _read(self, name: str) -> np.ndarray:
         if self._file is None:
@@ -86,6 +87,41 @@ class _Safetensors(Tensors):
 
     def close(self) -> None:
         self._file = None
+
+
+def _require_small_header(path: Path) -> None:
+    """Every tensor has braces and every value a comma, so that counting them bounds what is built of them."""
+    with path.open("rb") as file:
+        start = file.read(SAFETENSORS_LENGTH.size)
+        if len(start) < SAFETENSORS_LENGTH.size:
+            raise ValueError("it is too short for a header")
+        (length,) = SAFETENSORS_LENGTH.unpack(start)
+        if length > MAX_HEADER_BYTES:
+            raise ValueError(f"expected a header of at most {MAX_HEADER_BYTES} bytes, got {length}")
+        header = file.read(length)
+    tensors = header.count(b"{") - 1 - header.count(METADATA_KEY)
+    if tensors > MAX_TENSORS:
+        raise ValueError(f"expected at most {MAX_TENSORS} tensors, got {tensors}")
+    if header.count(b",") > MAX_HEADER_VALUES:
+        raise ValueError(f"its header has more than {MAX_HEADER_VALUES} values")
+
+
+class _Header(NamedTuple):
+    """What the header says of a tensor."""
+
+    shape: tuple[int, ...]
+    type: str
+
+    @classmethod
+    def of(cls, tensor: Any) -> _Header:
+        shape = tuple(tensor.get_shape())
+        if len(shape) > MAX_DIMENSIONS:
+            raise ValueError(f"a tensor has {len(shape)} dimensions, which no array has")
+        return cls(shape, str(tensor.get_dtype()))
+
+    @property
+    def info(self) -> TensorInfo:
+        return TensorInfo(self.shape, np.dtype(SAFETENSORS_TYPES[self.type]))
 
 
 def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> list[Path]:

@@ -19,6 +19,7 @@ BFLOAT16 = "bfloat16"  # the upper halves of float32 values
 MAX_DIMENSIONS = 32  # NumPy 1's limit; a network has at most 5
 MAX_TENSORS = 100_000  # PNASNet's checkpoint with its moving averages has fewer than 5,000
 MAX_NAME_BYTES = 4096  # of one tensor, in UTF-8
+MAX_NAMES_BYTES = 2**24  # of all tensors of a file
 DTYPES = frozenset(  # little-endian, what every format with names can hold
     np.dtype(type)
     for type in ("?", "i1", "u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8")
@@ -134,6 +135,9 @@ def as_stored(name: str, array: np.ndarray, kind: str, dtypes: Collection[np.dty
 
 def require_storable_names(names: Collection[str], kind: str) -> None:
     """Raises ConversionError for a name, or for more of them, than would be read back."""
+    total = sum(len(name) for name in names)  # characters, of which none has less than a byte
+    if total > MAX_NAMES_BYTES:
+        raise ConversionError(f"Expected names of at most {MAX_NAMES_BYTES} bytes for {kind}, got {total}.")
     if len(names) > MAX_TENSORS:
         raise ConversionError(f"Expected at most {MAX_TENSORS} tensors for {kind}, got {len(names)}.")
     for name in names:

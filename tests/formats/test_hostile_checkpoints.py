@@ -69,10 +69,34 @@ def shared_prefixes(count: int) -> bytes:
     content = b"\0\0\x06" + HEADER + b"\0\xff\x1f" + varint(len(GOOD)) + b"+" * 4095 + GOOD
     for number in range(count):
         content += b"\xfc\x1f\x04" + varint(len(GOOD)) + b"%04x" % number + GOOD
-    data = sealed(content + struct.pack("<II", 0, 1))
-    meta, last = sealed(block([])), sealed(block([(b"z", handle(0, len(data) - 5))]))
+    return in_blocks(content, pair(b"z", handle(0, len(content) + 8)))
+
+
+def pair(key: bytes, value: bytes) -> bytes:
+    """One that takes nothing from the one before."""
+    return b"\0" + varint(len(key)) + varint(len(value)) + key + value
+
+
+def in_blocks(content: bytes, index: bytes) -> bytes:
+    """A table of one block and an index block, both given as the bytes of their pairs."""
+    data, meta, last = (sealed(pairs + struct.pack("<II", 0, 1)) for pairs in (content, b"", index))
     footer = handle(len(data), len(meta) - 5) + handle(len(data) + len(meta), len(last) - 5)
     return data + meta + last + footer_bytes(footer)
+
+
+def long_keys_in_the_index(count: int) -> bytes:
+    """Blocks of nothing, each under a key of 4 KiB that takes all of it from the one before."""
+    places = [handle(13 * number, 8) for number in range(count)]
+    others = (b"\x80\x20\0" + varint(len(place)) + place for place in places[1:])
+    return in_blocks(b"", pair(b"k" * 4096, places[0]) + b"".join(others))
+
+
+def many_blocks(count: int) -> bytes:
+    empty = sealed(struct.pack("<II", 0, 1))
+    index = b"".join(pair(b"", handle(number * len(empty), 8)) for number in range(count))
+    last = sealed(index + struct.pack("<II", 0, 1))
+    footer = handle(0, 8) + handle(count * len(empty), len(last) - 5)
+    return empty * count + last + footer_bytes(footer)
 
 
 V2 = {
@@ -134,6 +158,13 @@ V2 = {
     "a name twice": (index((b"a", GOOD), (b"a", GOOD)), "its keys are not in order"),
     "names out of order": (index((b"b", GOOD), (b"a", GOOD)), "its keys are not in order"),
     "megabytes of names": (shared_prefixes(9000), "its keys have more than"),
+    "a shape of a million dimensions": (index((b"a", entry((1,) * 10**6))), "has more than 32 dimensions"),
+    "gigabytes of keys in the index block": (long_keys_in_the_index(10**6), "its keys have more than"),
+    "a hundred thousand blocks": (many_blocks(100_001), "it has more than 100000 blocks"),
+    "two blocks in one place": (
+        in_blocks(b"", pair(b"y", handle(0, 8)) + pair(b"z", handle(8, 8))),
+        "its blocks overlap",
+    ),
 }
 
 
@@ -150,7 +181,8 @@ def refused_in_little_memory(prefix: Path, reason: str, limit: int = MEBIBYTE) -
 @pytest.mark.parametrize("name", V2)
 def test_a_hostile_index_is_refused(name, checkpoint):
     content, reason = V2[name]
-    limit = 32 * MEBIBYTE if name == "megabytes of names" else MEBIBYTE
+    limit = {"megabytes of names": 32, "a hundred thousand blocks": 32}.get(name, 1) * MEBIBYTE
+    limit += 2 * len(content)
     refused_in_little_memory(checkpoint(content), reason, limit)
 
 
@@ -177,6 +209,11 @@ V1 = {
     "a name that is no UTF-8": (listing(b"\xff", (2,)), "can't decode"),
     "too few values": (saved_slices({"a": ((3, 3), VALUES)}), r"of shape \(3, 3\), got 6 values"),
     "half a value": (saved_slices({"a": ((2, 3), VALUES[:-1])}), "buffer size must be a multiple"),
+    "a shape of a million dimensions": (listing(b"a", (1,) * 10**6), "has more than 32 dimensions"),
+    "megabytes of names": (
+        table([(b"", field(1, b"".join(slice_meta(b"%04d" % n * 1024, ()) for n in range(4100))))]),
+        "its names have more than 16777216 bytes",
+    ),
     "no list": (table([(b"a", b"")]), "it does not list its tensors"),
     "nothing": (table([]), "it does not list its tensors"),
 }
@@ -185,7 +222,8 @@ V1 = {
 @pytest.mark.parametrize("name", V1)
 def test_a_hostile_v1_checkpoint_is_refused(name, checkpoint):
     content, reason = V1[name]
-    refused_in_little_memory(checkpoint(content, 1), reason)
+    limit = (32 if name == "megabytes of names" else 1) * MEBIBYTE + 2 * len(content)
+    refused_in_little_memory(checkpoint(content, 1), reason, limit)
 
 
 @pytest.mark.parametrize("version", [1, 2])
