@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, repeat
 from pathlib import Path
 
 MODIFIED = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -42,6 +43,8 @@ class Handler(BaseHTTPRequestHandler):
                 behavior(self)
         except OSError:
             self.close_connection = True  # the client went away
+
+    do_CONNECT = do_GET  # of a proxy
 
     def log_message(self, *arguments):
         pass
@@ -197,6 +200,25 @@ def redirect(handler: Handler, location: str, **headers: str) -> None:
 def nonsense(handler: Handler) -> None:
     handler.wfile.write(b"220 mail.example.org ESMTP ready\r\n" * 20)
     handler.close_connection = True
+
+
+def drip(
+    handler: Handler, *, at_once: bytes = b"", drops: bytes = b"", again: bytes = b"", pause: float = 0.1
+):
+    """Sends the first bytes, then byte by byte the next, then others again and again, for half a minute."""
+    handler.close_connection = True
+    handler.wfile.write(at_once)
+    ending = time.monotonic() + 30
+    for byte in chain(map(int.to_bytes, drops), repeat(again)):
+        if time.monotonic() > ending or handler.server.patience.wait(pause):
+            return
+        handler.wfile.write(byte)
+
+
+def dawdle(handler: Handler, then: Behavior, seconds: float = 0.4) -> None:
+    """Waits before it does something else."""
+    handler.server.patience.wait(seconds)
+    then(handler)
 
 
 def send_sparse(handler: Handler, path: Path) -> None:

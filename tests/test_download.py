@@ -8,26 +8,42 @@ import io
 import os
 import random
 import shutil
+import socket
 import ssl
 import sys
+import threading
 import time
 import types
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 from itertools import count, repeat
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import modelzoo
 from modelzoo import download, registry, weights
-from modelzoo.download import google_drive, http, responses, transfer
+from modelzoo.download import connections, google_drive, responses, transfer
 from modelzoo.download.partial import STALE
 from modelzoo.errors import DownloadError, WeightsUnavailable
 from modelzoo.registry import HostedFile
-from tests.fault_server import LFS_POINTER, PAGE, FaultServer, page, redirect, running, send, status
+from tests.fault_server import (
+    LFS_POINTER,
+    PAGE,
+    FaultServer,
+    dawdle,
+    drip,
+    page,
+    redirect,
+    running,
+    send,
+    status,
+)
 
 CONTENT = random.Random(3).randbytes(400_000)
 OTHER = random.Random(4).randbytes(400_000)
@@ -214,6 +230,58 @@ def test_a_file_address_is_copied_with_the_same_checks(target, tmp_path):
     with pytest.raises(DownloadError, match="a file:// address has three slashes"):
         download.fetch("file://server/share/file.bin", target.with_name("b"))
     assert left(target) == ["file.bin"]
+
+
+@pytest.mark.parametrize("known", [{}, KNOWN], ids=["nothing known", "size and checksum known"])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_no_more_is_taken_than_the_limit(framing, known, server, target):
+    server.places["/file"] = partial(send, content=CONTENT, framing=framing)
+    with pytest.raises(
+        DownloadError, match=r"^expected at most 100,000 bytes of file\.bin, the host has more$"
+    ):
+        download.fetch(f"{server.url}/file", target, **known, limit=100_000)
+    assert not target.parent.exists() or left(target) == []
+    download.fetch(f"{server.url}/file", target, **known, limit=len(CONTENT))
+
+
+def test_an_endless_file_is_given_up_at_the_limit(server, target):
+    sent = []
+
+    def endless(handler):
+        handler.wfile.write(CHUNKED)
+        while not handler.server.patience.is_set() and len(sent) < 1000:
+            handler.wfile.write(b"10000\r\n" + bytes(1 << 16) + b"\r\n")
+            sent.append(1 << 16)
+
+    server.places["/endless"] = endless
+    with pytest.raises(DownloadError, match="expected at most 1,000,000 bytes"):
+        download.fetch(f"{server.url}/endless", target, limit=10**6)
+    assert sum(sent) < 30 << 20  # the rest waited in the sockets
+    assert left(target) == []
+
+
+def test_a_file_of_more_than_eight_gibibytes_is_not_taken(server, target, monkeypatch):
+    usage = shutil.disk_usage(target.parent.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1 << 40))
+    headers = b"HTTP/1.1 200 OK\r\nContent-Length: 8589934593\r\n\r\n"
+    server.serve(None, [partial(drip, at_once=headers + CONTENT, again=b"x")])
+    with pytest.raises(DownloadError, match=r"^expected at most 8,589,934,592 bytes of file\.bin"):
+        download.fetch(f"{server.url}/file", target)
+
+
+def test_a_small_file_by_its_checksum_is_small(server, monkeypatch, cache):
+    monkeypatch.setattr(sys.modules["modelzoo.download.fetch"], "MAX_SMALL_BYTES", 1000)
+    with pytest.raises(DownloadError, match="expected at most 1,000 bytes"):
+        download.by_checksum(f"{server.url}/file", SHA256)
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_a_pipe_is_not_waited_for(target, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(DownloadError, match="it is not a file, but a device or a pipe"):
+            download.fetch(path.as_uri(), target)
 
 
 def test_a_full_disk_is_said_before_anything_is_written(url, target, monkeypatch):
@@ -499,7 +567,7 @@ def test_a_host_that_asks_for_too_long_a_wait_is_given_up(server, target, waits)
 
 
 def test_a_host_that_falls_silent_is_asked_again(server, target, monkeypatch):
-    monkeypatch.setattr(http, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(connections, "READ_TIMEOUT", 0.3)
     server.serve(CONTENT, [partial(send, until=150_000, end="stall")])
     download.fetch(f"{server.url}/file", target, **KNOWN)
     assert target.read_bytes() == CONTENT
@@ -508,10 +576,108 @@ def test_a_host_that_falls_silent_is_asked_again(server, target, monkeypatch):
 def test_a_host_that_only_drips_is_given_up(server, target, monkeypatch):
     """By a clock on which a minute passes between two pieces, however busy the machine is."""
     monkeypatch.setenv("MODELZOO_TIMEOUT", "250")
-    monkeypatch.setattr(transfer, "time", SimpleNamespace(monotonic=count(0, 60).__next__))
+    monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=count(0, 60).__next__))
     server.serve(CONTENT, [partial(send, piece=100, pause=0.02)])
     with pytest.raises(DownloadError, match="no progress for 250 s"):
         download.fetch(f"{server.url}/file", target, **KNOWN)
+
+
+HEADERS = b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+SLOW = {
+    "nothing": partial(drip),
+    "the status line": partial(drip, drops=HEADERS * 9),
+    "the headers": partial(drip, at_once=HEADERS[:17], drops=b"X: yyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n" * 9),
+    "the first bytes": partial(drip, at_once=HEADERS, again=b"x"),
+    "the first bytes, most of which come": partial(drip, at_once=HEADERS + CONTENT[:60_000], again=b"x"),
+    "a line between chunks": partial(drip, at_once=CHUNKED + b"5;", again=b"x"),
+    "chunks": partial(drip, at_once=CHUNKED, again=b"1\r\nx\r\n"),
+    "the trailers": partial(drip, at_once=CHUNKED + b"5\r\nhello\r\n0\r\n", again=b"X: y\r\n"),
+    "continue, again and again": partial(drip, again=b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "continue, without a pause": partial(drip, again=b"HTTP/1.1 100 Continue\r\n\r\n" * 99, pause=0.001),
+    "redirects": partial(dawdle, then=partial(redirect, location="{path}x")),
+}
+
+
+@contextmanager
+def given_up_in_time(reason: str = "no progress for 1 s") -> Iterator[None]:
+    """With a limit of one second; what waits for each packet anew waits for half a minute and more."""
+    began = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODELZOO_TIMEOUT", "1")
+        with pytest.raises(DownloadError, match=reason):
+            yield
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("what", SLOW)
+def test_a_host_that_sends_something_drop_by_drop_is_given_up(
+    what, scheme, server, secure, bundle, target, monkeypatch
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    asked = server if scheme == "http" else secure
+    asked.serve(None, repeat(SLOW[what]))
+    threads = threading.active_count()
+    with given_up_in_time():
+        download.fetch(f"{scheme}://127.0.0.1:{asked.server_port}/file", target)
+    asked.patience.set()
+    while threading.active_count() > threads:  # the server's
+        time.sleep(0.01)
+    assert not target.parent.exists() or left(target) == []
+
+
+def test_a_host_that_starts_over_gets_no_more_time_for_it(server, target):
+    """Nothing can be continued here; to begin once more is no progress."""
+    slow = partial(dawdle, then=partial(send, until=30_000, etag=False, modified=False), seconds=0.6)
+    server.serve(CONTENT, repeat(slow))
+    with given_up_in_time("no progress for 1 s|the connection broke off"):
+        download.fetch(f"{server.url}/file", target)
+    assert len(server.asked) < 5
+
+
+def test_a_host_that_takes_its_time_to_refuse_is_given_up(server, target):
+    server.serve(None, repeat(partial(dawdle, then=partial(status, code=503), seconds=0.6)))
+    with given_up_in_time("no progress for 1 s|HTTP 503"):
+        download.fetch(f"{server.url}/file", target)
+    assert len(server.asked) < 4
+
+
+def test_a_proxy_that_answers_drop_by_drop_is_given_up(server, target, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", server.url)
+    server.serve(None, repeat(partial(drip, drops=HEADERS * 9)))
+    with given_up_in_time("no connection through the proxy|no progress for 1 s"):
+        download.fetch("https://files.example/file", target)
+
+
+def test_a_tunnel_whose_other_end_is_silent_is_given_up(server, target, monkeypatch):
+    """The proxy connects, and then nobody speaks TLS."""
+    monkeypatch.setenv("HTTPS_PROXY", server.url)
+    server.serve(None, repeat(partial(drip, at_once=b"HTTP/1.1 200 Connection established\r\n\r\n")))
+    with given_up_in_time("no connection|no answer in time|no progress for 1 s"):
+        download.fetch("https://files.example/file", target)
+
+
+def test_a_host_that_does_not_speak_tls_is_given_up(target):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        given_up_in_time("no connection in time|no progress"),
+    ):
+        download.fetch(f"https://127.0.0.1:{silent.getsockname()[1]}/file", target)
+
+
+def test_all_addresses_of_a_host_share_the_time(target, monkeypatch):
+    """Eight of which none answers: their port's queue is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as callers:
+        address = deaf.getsockname()
+        for _ in range(8):
+            caller = callers.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(address)
+        answers = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: answers * 40)
+        with given_up_in_time("no connection"):
+            download.fetch(f"http://127.0.0.1:{address[1]}/file", target)
 
 
 @pytest.mark.parametrize("value", ["soon", "0", "-3", "nan", "inf"])
@@ -626,7 +792,7 @@ def test_a_redirect_to_what_is_no_web_address_is_refused(location, server, targe
 
 def test_a_redirecting_page_is_not_read(server, target, monkeypatch):
     """However long it is: here it never ends."""
-    monkeypatch.setattr(http, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(connections, "READ_TIMEOUT", 0.5)
 
     def endless(handler):
         handler.send_response(302)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from modelzoo import download
-from modelzoo.download import http, responses, transfer
+from modelzoo.download import connections, responses, transfer
 from modelzoo.errors import DownloadError
 from modelzoo.files import digests
 from tests import fault_server
@@ -164,7 +164,7 @@ def test_the_right_file_arrives_or_a_reason_and_nothing_else(
             server.serve(EXPECTED, steps)
             with monkeypatch.context() as patch:
                 if fault == "stalled":  # not below, where a good host may be as slow on a busy machine
-                    patch.setattr(http, "READ_TIMEOUT", 0.2)
+                    patch.setattr(connections, "READ_TIMEOUT", 0.2)
                     patch.setattr(transfer, "RETRIES", 1 if always else transfer.RETRIES)
                 reason = reason_against(server.url, target, KNOWN[known])
             server.patience.set()

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from modelzoo.registry import Checksum
 from modelzoo.store import cache as weight_cache
 from modelzoo.store import mirror
 from tests.conftest import CAT, ROOT
+from tests.fault_server import FaultServer, running
 from tests.serving import script, served, write_synthetic
 
 NAME = "mobilenet_v1_0.25_128"  # the smallest, and more than half of it is head
@@ -254,7 +256,17 @@ INDEXES = {
         '{"format": 1, "models": {"a.b": {"file": "a.b-.h5", "sha256": "", "bytes": 1}}}',
         "file name",
     ),
-    "deep": ("[" * 100_000, "malformed"),
+    "deep": ("[" * 20_000, "malformed"),
+    "very deep": ("[" * 100_000, "lists more than 10,000 models"),
+    "many models": (
+        '{"format": 1, "models": {' + ", ".join(f'"{number}": {{}}' for number in range(30_000)) + "}}",
+        "lists more than 10,000 models",
+    ),
+    "a million empty entries": ("[" + "{}," * 1_300_000 + "{}]", "lists more than 10,000 models"),
+    "60 MB of empty entries": (
+        "[" + "{}," * 20_000_000 + "{}]",
+        r"expected at most 8,388,608 bytes of index\.json, the host has more",
+    ),
 }
 
 
@@ -266,10 +278,50 @@ def test_an_index_that_is_malformed_is_refused(kind, folder, use):
         mirror.index(str(folder))
 
 
-def test_an_enormous_index_is_refused(folder, monkeypatch):
-    monkeypatch.setattr(mirror, "MAX_INDEX_BYTES", 100)
-    with pytest.raises(DownloadError, match="more than 100 bytes"):
-        mirror.index(str(folder))
+def test_an_endless_index_fills_neither_disk_nor_memory(monkeypatch, cache):
+    """All of it was taken before its size was looked at."""
+    sent = []
+
+    def endless(handler):
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        while not handler.server.patience.is_set() and len(sent) < 1000:
+            handler.wfile.write(b"10000\r\n" + b"{}," * 21845 + b" \r\n")
+            sent.append(2**16)
+
+    with running(FaultServer()) as server:
+        server.serve(None, [endless])
+        with pytest.raises(DownloadError, match=r"expected at most 8,388,608 bytes of index\.json"):
+            mirror.index(server.url)
+        server.patience.set()
+    assert sum(sent) < 2 * mirror.MAX_INDEX_BYTES + 16 * 2**20  # what is in the sockets
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+
+def test_an_index_of_as_many_models_as_are_allowed_is_read():
+    stated = {"file": f"a-{'0' * 16}.h5", "sha256": "0" * 64, "bytes": 1}
+    models = {
+        f"model{number}.team": stated | {"file": f"model{number}.team-{'0' * 16}.h5"}
+        for number in range(10_000)
+    }
+    text = mirror.index_text(models).encode()
+    assert len(text) < mirror.MAX_INDEX_BYTES
+    assert len(mirror.parse(text)) == mirror.MAX_MODELS
+
+
+@pytest.mark.parametrize("piece", ['"ab",', "1.5,", "12345,", '"ab":"c",'])
+def test_whatever_an_index_holds_it_takes_little_memory(piece):
+    """In pieces that take many times their length."""
+    text = ("{" + piece * (mirror.MAX_INDEX_BYTES // len(piece)))[: mirror.MAX_INDEX_BYTES].encode()
+    text = text if ":" in piece else b"[" + text[1:]
+    tracemalloc.start()
+    try:
+        with pytest.raises(DownloadError, match="malformed"):
+            mirror.parse(text)
+        assert tracemalloc.get_traced_memory()[1] < 128 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_bundle_carries_models_to_a_place_without_a_network(

@@ -14,8 +14,9 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from modelzoo import settings
-from modelzoo.download import google_drive
+from modelzoo.download import connections, google_drive
 from modelzoo.download.addresses import next_address, same_origin, without_password
+from modelzoo.download.connections import Deadline, TimedAdapter
 from modelzoo.download.failures import reasons
 from modelzoo.download.partial import Version
 from modelzoo.download.responses import (
@@ -29,7 +30,6 @@ from modelzoo.download.responses import (
 )
 from modelzoo.errors import DownloadError
 
-CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60  # seconds to connect, and between two packets
 REDIRECTS = 10
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -37,14 +37,16 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class Host:
     """The host of an address, with one session: cookies, and a connection that serves several requests."""
 
-    def __init__(self, url: str, limit: float):
+    def __init__(self, url: str, deadline: Deadline):
         with reasons():
             if urlsplit(url).scheme not in ("http", "https"):
                 raise DownloadError("an address must begin with https://, http:// or file://")
-            self.url, self.limit = without_password(url), limit
+            self.url, self.deadline = without_password(url), deadline
             self.authorization = _authorization(url)
         self.session = _Session()
         self.session.verify = settings.certificates() or True
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, TimedAdapter(deadline))
 
     def close(self) -> None:
         self.session.close()
@@ -85,13 +87,17 @@ class Host:
         raise DownloadError(f"the host redirects more than {REDIRECTS} times")
 
     def _ask(self, url: str, headers: dict[str, str]) -> requests.Response:
+        self.deadline.require()
         with reasons():
             trusted = same_origin(url, self.url)  # what another host asks for gets no secret
             return self.session.get(
                 url,
                 headers=headers,
                 stream=True,
-                timeout=(min(CONNECT_TIMEOUT, self.limit), min(READ_TIMEOUT, self.limit)),
+                timeout=(
+                    self.deadline.timeout(connections.CONNECT_TIMEOUT),
+                    self.deadline.timeout(connections.READ_TIMEOUT),
+                ),
                 allow_redirects=False,
                 auth=self.authorization if trusted else None,
             )

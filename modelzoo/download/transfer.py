@@ -7,18 +7,20 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
 from modelzoo import settings
+from modelzoo.download.connections import Deadline
 from modelzoo.download.failures import Interrupted, ResumeRefused, Unreachable
 from modelzoo.download.http import Host
 from modelzoo.download.local import LocalFile
 from modelzoo.download.partial import Partial, WrongContent
 from modelzoo.download.responses import Response
-from modelzoo.errors import DownloadError, quoted
+from modelzoo.errors import DownloadError, quoted, readable
 
 RETRIES = 4  # without progress, and also how often a file is started over
 BACKOFF, LONGEST_BACKOFF = 1.0, 30.0  # seconds; doubled from one retry to the next
@@ -26,12 +28,22 @@ PROGRESS = 1 << 16  # bytes; less does not count, or a host that sends one byte 
 sleep = time.sleep
 
 
-def run(url: str, target: Path, checksums: Mapping[str, str], size: int | None) -> list[str]:
+@dataclass(frozen=True)
+class Expected:
+    """What is known of a file before it comes."""
+
+    checksums: Mapping[str, str]
+    size: int | None  # bytes
+    limit: int  # bytes that are taken at most
+
+
+def run(url: str, target: Path, expected: Expected) -> list[str]:
     """See download.fetch."""
-    host = (LocalFile if url[:5].lower() == "file:" else Host)(url, settings.timeout())
+    deadline = Deadline(settings.timeout())
+    host = LocalFile(url) if url[:5].lower() == "file:" else Host(url, deadline)
     try:
-        with Partial(url, target, checksums) as partial:
-            return _Transfer(host, partial, checksums, size).run()
+        with Partial(url, target, expected.checksums) as partial:
+            return _Transfer(host, partial, expected, _Patience(deadline, partial.received)).run()
     finally:
         host.close()
 
@@ -39,11 +51,8 @@ def run(url: str, target: Path, checksums: Mapping[str, str], size: int | None) 
 class _Transfer:
     """The requests and answers by which one file comes."""
 
-    def __init__(
-        self, host: Host | LocalFile, partial: Partial, checksums: Mapping[str, str], size: int | None
-    ):
-        self.host, self.partial, self.checksums, self.size = host, partial, checksums, size
-        self.patience = _Patience(host.limit)
+    def __init__(self, host: Host | LocalFile, partial: Partial, expected: Expected, patience: _Patience):
+        self.host, self.partial, self.expected, self.patience = host, partial, expected, patience
         self.answered = False
 
     def run(self) -> list[str]:
@@ -51,7 +60,7 @@ class _Transfer:
         while True:
             try:
                 stated = self._receive()
-                self.partial.verify(self.checksums or stated)
+                self.partial.verify(self.expected.checksums or stated)
                 self.partial.commit()
                 return [f"{algorithm} stated by the host" for algorithm in stated]
             except Interrupted as error:
@@ -85,13 +94,14 @@ class _Transfer:
                     self.patience.start_over(Interrupted("the host starts the file over each time"))
                 self.partial.start(answer.version)
             announced = answer.version.size
-            expected = announced if self.size is None else self.size
+            expected = announced if self.expected.size is None else self.expected.size
             self._check_room(expected)
             with _bar(self.partial, expected) as bar:
                 for block in answer.blocks:
                     self.partial.write(block)
                     if expected is not None and self.partial.received > expected:
                         raise WrongContent(f"expected {expected:,} bytes, got more")
+                    self._check_limit(self.partial.received)
                     bar.update(len(block))
                     self.patience.progress(self.partial.received)
                 bar.leave = self.partial.received == expected  # one line a file, however often it broke off
@@ -99,17 +109,24 @@ class _Transfer:
                 if announced is not None or not answer.delimited:
                     raise Interrupted("the connection broke off")
                 raise WrongContent(f"expected {expected:,} bytes, got {self.partial.received:,}")
-            return {} if self.checksums else answer.stated
+            return {} if self.expected.checksums else answer.stated
 
     def _check(self, answer: Response) -> None:
         """Refuses, before anything is received, what cannot become the file that is expected."""
-        if None not in (self.size, answer.version.size) and answer.version.size != self.size:
-            raise WrongContent(f"expected {self.size:,} bytes, the host has {answer.version.size:,}")
-        provable = self.checksums or answer.stated
+        size, announced = self.expected.size, answer.version.size
+        if size is not None and announced is not None and announced != size:
+            raise WrongContent(f"expected {size:,} bytes, the host has {announced:,}")
+        self._check_limit(max(announced or 0, size or 0))
+        provable = self.expected.checksums or answer.stated
         if answer.encoding != "identity" and not provable:  # an archive's .gz may be taken for an encoding
             raise DownloadError(f"the host sends the file encoded with {quoted(answer.encoding)}, unasked")
-        if not (answer.delimited or self.size is not None or provable):
+        if not (answer.delimited or size is not None or provable):
             raise DownloadError("the host does not say where the file ends")
+
+    def _check_limit(self, count: int) -> None:
+        if count > self.expected.limit:
+            name = readable(self.partial.target.name)
+            raise WrongContent(f"expected at most {self.expected.limit:,} bytes of {name}, the host has more")
 
     def _check_room(self, expected: int | None) -> None:
         folder = self.partial.target.parent
@@ -122,34 +139,34 @@ class _Transfer:
 class _Patience:
     """How often and how long a transfer is tried again. Progress renews it: long files, flaky lines."""
 
-    def __init__(self, limit: float):
-        self.limit = limit
-        self.restarts = 0
-        self._renew(0)
-
-    def _renew(self, received: int) -> None:
-        self.tries, self.received, self.since = 0, received, time.monotonic()
+    def __init__(self, deadline: Deadline, received: int):
+        self.deadline, self.received = deadline, received
+        self.tries = self.restarts = 0
+        deadline.renew()  # to copy what an earlier transfer left takes its time
 
     def progress(self, received: int) -> None:
         if received - self.received >= PROGRESS:
-            self._renew(received)
-        elif time.monotonic() - self.since > self.limit:
-            raise DownloadError(f"no progress for {self.limit:g} s")
+            self.tries, self.received = 0, received
+            self.deadline.renew()
+        else:
+            self.deadline.require()
 
     def start_over(self, error: DownloadError) -> None:
+        """From the first byte; that alone is no progress."""
         self.restarts += 1
         if self.restarts > RETRIES:
             raise error
-        self._renew(0)
+        self.tries = self.received = 0
 
     def wait(self, error: Interrupted) -> None:
         """Sleeps before the next try; raises the error after enough tries, or if the wait is too long."""
+        self.deadline.require()
         self.tries += 1
         backoff = min(BACKOFF * 2 ** (self.tries - 1), LONGEST_BACKOFF)
         delay = backoff * random.uniform(0.5, 1) if error.wait is None else error.wait
         if self.tries > RETRIES:
             raise error
-        if time.monotonic() - self.since + delay > self.limit:
+        if delay > self.deadline.left:
             asked = "" if error.wait is None else f", and the host asks to wait {error.wait:,.0f} s"
             raise DownloadError(f"{error}{asked}") from error
         if _is_watched():

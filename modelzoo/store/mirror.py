@@ -29,7 +29,9 @@ from modelzoo.store import cache
 
 INDEX = "index.json"
 FORMAT = 1
-MAX_INDEX_BYTES = 64 * 2**20  # an entry has about 500
+MAX_MODELS = 10_000
+OBJECTS = 3  # of an index for each model, at most: its entry, "notop", and what a later format may add
+MAX_INDEX_BYTES = 8 * 2**20  # an entry has about 500, with "notop" 700
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,14 @@ def url(base: str, name: str) -> str:
 def index(base: str) -> dict[tuple[str, bool], IndexedFile]:
     """The mirror's files by model and whether with top; raises DownloadError if the index is unusable."""
     with cache.temporary_directory() as folder:
-        download.fetch(url(base, INDEX), folder / INDEX)
-        if (folder / INDEX).stat().st_size > MAX_INDEX_BYTES:
-            raise DownloadError(f"its {INDEX} has more than {MAX_INDEX_BYTES:,} bytes")
+        download.fetch(url(base, INDEX), folder / INDEX, limit=MAX_INDEX_BYTES)
         return parse((folder / INDEX).read_bytes())
 
 
 def parse(text: bytes) -> dict[tuple[str, bool], IndexedFile]:
     """An index from its JSON."""
+    if text.count(b"{") + text.count(b"[") > OBJECTS * MAX_MODELS:  # before anything is built of them
+        raise DownloadError(f"its {INDEX} lists more than {MAX_MODELS:,} models")
     try:
         document = json.loads(text)
         if document["format"] != FORMAT:
