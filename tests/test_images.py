@@ -25,6 +25,7 @@ from modelzoo.images.preprocessing import central_crop
 from modelzoo.images.reading import MAX_PIXELS
 from modelzoo.images.resampling import INTERPOLATIONS
 from modelzoo.registry import Preprocessing
+from tests.test_image_memory import png_claiming
 
 HALVES = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 TENCENT = registry.info("resnet101_mlimages").preprocessing
@@ -58,18 +59,6 @@ def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> by
     file = io.BytesIO()
     (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(file, kind, **options)
     return file.getvalue()
-
-
-def png_claiming(width: int, height: int) -> bytes:
-    """A PNG whose header is right and which has next to no pixels."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9)))
 
 
 def opencv_reads(content: bytes) -> np.ndarray:

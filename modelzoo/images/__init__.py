@@ -4,6 +4,7 @@ from modelzoo.images.files import encodable, image_files, skipped_line
 from modelzoo.images.preprocessing import (
     axes,
     check_ten_crops,
+    prepare,
     preprocess,
     preprocess_crops,
     read_for,
@@ -22,6 +23,7 @@ __all__ = [
     "image_files",
     "image_name",
     "name_images",
+    "prepare",
     "preprocess",
     "preprocess_crops",
     "read_for",

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from modelzoo import registry
 from modelzoo.errors import ImageError
-from modelzoo.images.reading import ImageInput, image_name, name_images, read_named
+from modelzoo.images.reading import ImageInput, decoded, image_name, name_images, read_named
 from modelzoo.images.resampling import INTERPOLATIONS, Axis, Floats, Pixels
 from modelzoo.registry import Preprocessing
 
@@ -69,8 +69,26 @@ def preprocess(images: ImageInput | Sequence[ImageInput], preprocessing: Preproc
     named = name_images(images)
     batch = np.empty((len(named), preprocessing.crop_size, preprocessing.crop_size, 3), np.float32)
     for row, (image, name) in zip(batch, named, strict=True):
-        row[:] = _network_values(resize_and_crop(read_named(image, name), preprocessing), preprocessing)
+        with decoded(image, name) as pixels:
+            row[:] = _network_values(resize_and_crop(pixels, preprocessing), preprocessing)
     return batch
+
+
+def prepare(
+    image: ImageInput,
+    preprocessing: Preprocessing,
+    name: str | None = None,
+    *,
+    fast_decode: bool = False,
+    ten: bool = False,
+) -> tuple[Floats, tuple[int, int]]:
+    """One image for the network, as read_for and then preprocess_crops give it, and its height and width.
+
+    Large images that other threads prepare wait until this one's memory is free.
+    """
+    least_side = _least_side(preprocessing) if fast_decode else None
+    with decoded(image, image_name(image) if name is None else name, least_side) as pixels:
+        return preprocess_crops(pixels, preprocessing, ten=ten), (pixels.shape[0], pixels.shape[1])
 
 
 def read_for(

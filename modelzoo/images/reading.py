@@ -8,7 +8,9 @@ import re
 import stat
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import product
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -16,10 +18,15 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from modelzoo.errors import ImageError, readable
+from modelzoo.images.memory import LARGE_IMAGES, MAX_BYTES, SMALL_BYTES, bytes_to_decode
 from modelzoo.images.resampling import Pixels
 
 MAX_PIXELS = 178_956_970  # of one image: half a gigabyte as RGB, and where Pillow itself refuses by default
 EXIF_ORIENTATION = 0x0112  # the tag's number
+TURNED = (5, 6, 7, 8)  # the orientations that swap height and width
+TILE_PIXELS = 2**18  # converted at a time
+MAX_FILE_BYTES = 1_000_000_000
+COPIES = 3  # of a file's bytes, by the decoders that take it whole
 # Pillow's names of what photographs come in. It knows forty formats more, of which it would hand some to
 # other programs to run, and take all the memory that the headers of others claim.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "TGA")
@@ -62,7 +69,8 @@ def read_image(image: ImageInput) -> Pixels:
     dropped, not blended; a palette is looked up; gray is repeated; 16 bits keep their high byte (mode I
     counts as 16 bits). CMYK, YCbCr, LAB and HSV go through Pillow's conversion.
 
-    Raises ImageError, with the image's name and the reason, for what is no image or exceeds MAX_PIXELS.
+    Raises ImageError, with the image's name and the reason, for what is no image or exceeds MAX_PIXELS or the
+    memory that an image may take. In several threads, large images wait for one another.
     """
     return read_named(image, image_name(image))
 
@@ -74,17 +82,37 @@ def image_name(image: ImageInput, otherwise: str = "The image") -> str:
 
 def read_named(image: ImageInput, name: str, least_side: int | None = None) -> Pixels:
     """As read_image; with `least_side` a JPEG may come smaller, its sides at least that many pixels."""
+    with decoded(image, name, least_side) as pixels:
+        return pixels
+
+
+@contextmanager
+def decoded(image: ImageInput, name: str, least_side: int | None = None) -> Generator[Pixels]:
+    """As read_named; while the `with` lasts, the next large image of another thread waits for its memory."""
+    with ExitStack() as held:
+        yield _read(image, name, least_side, held)
+
+
+def _read(image: ImageInput, name: str, least_side: int | None, held: ExitStack) -> Pixels:
+    """What is taken of LARGE_IMAGES is `held`."""
     if isinstance(image, np.ndarray):
         return _checked_array(image, name)
     if isinstance(image, Image.Image):
+        _take_memory(_check_size(image, name), held)
         return _decode(image, name)
     if isinstance(image, str | os.PathLike):
-        return _read_path(image, name, least_side)
+        return _read_path(image, name, least_side, held)
     if isinstance(image, bytes | bytearray | memoryview):
-        return _read_file(io.BytesIO(image), name, least_side)
+        return _read_file(io.BytesIO(image), name, least_side, held)
     if hasattr(image, "read"):
-        return _read_file(_seekable(image, name), name, least_side)
+        return _read_file(_seekable(image, name), name, least_side, held)
     raise ImageError(f"{name} is of type {type(image).__name__}; expected {EXPECTED}.")
+
+
+def _take_memory(count: int, held: ExitStack) -> None:
+    """At most once for one image: who holds some and waits for more would wait for another who does."""
+    if count > SMALL_BYTES:
+        held.enter_context(LARGE_IMAGES.taking(count))
 
 
 def _checked_array(pixels: npt.NDArray[Any], name: str) -> Pixels:
@@ -111,11 +139,11 @@ def _array_hints(pixels: npt.NDArray[Any]) -> Iterator[str]:
         yield " Give a batch to preprocess(), which takes (batch, height, width, 3)."
 
 
-def _read_path(path: FilePath, name: str, least_side: int | None) -> Pixels:
+def _read_path(path: FilePath, name: str, least_side: int | None, held: ExitStack) -> Pixels:
     try:
         _check_regular(path, name)
         with open(path, "rb") as file:
-            return _read_file(_seekable(file, name), name, least_side)
+            return _read_file(_seekable(file, name), name, least_side, held)
     except ImageError:
         raise
     except FileNotFoundError as error:
@@ -143,13 +171,15 @@ def _seekable(file: BinaryIO, name: str) -> BinaryIO:
     """The file, or for a pipe or a network stream a copy of what it held."""
     if hasattr(file, "seekable") and file.seekable():
         return file
-    content = cast(object, file.read())
+    content = cast(object, file.read(MAX_FILE_BYTES + 1))
     if not isinstance(content, bytes):
         raise ImageError(_opened_as_text(name))
     return io.BytesIO(content)
 
 
-def _read_file(file: BinaryIO, name: str, least_side: int | None) -> Pixels:
+def _read_file(file: BinaryIO, name: str, least_side: int | None, held: ExitStack) -> Pixels:
+    file.seek(0, os.SEEK_END)
+    size = file.tell()
     file.seek(0)
     try:
         first = cast(object, file.read(1))
@@ -159,7 +189,15 @@ def _read_file(file: BinaryIO, name: str, least_side: int | None) -> Pixels:
         raise ImageError(_opened_as_text(name))
     if not first:
         raise ImageError(f"{name} is an empty file.")
+    if size > MAX_FILE_BYTES:
+        raise ImageError(f"{name} is too large ({size:,} bytes); the limit is {MAX_FILE_BYTES:,} bytes.")
+    alone = COPIES * size > SMALL_BYTES
+    if alone:
+        _take_memory(MAX_BYTES, held)
     with _open_image(cast(BinaryIO, _Bounded(file)), name) as image:
+        needed = _check_size(image, name)  # the whole image's, whatever draft() makes of it
+        if not alone:
+            _take_memory(needed, held)
         if least_side is not None:
             image.draft(None, (least_side, least_side))  # does something for JPEG only
         return _decode(image, name)
@@ -207,19 +245,30 @@ def _open_with(plugins: Callable[[], Any], file: BinaryIO) -> Image.Image:
     return Image.open(file, formats=[format for format in FORMATS if format in Image.OPEN])
 
 
-def _decode(image: Image.Image, name: str) -> Pixels:
+def _check_size(image: Image.Image, name: str) -> int:
+    """The bytes that it takes to decode the image; raises ImageError if these or the pixels are too many."""
     width, height = image.size
     if not width or not height:
         raise ImageError(f"{name} has no pixels: it is {width} x {height}.")
     if width * height > MAX_PIXELS:
         raise ImageError(_too_large(name, f"{width} x {height}"))
+    needed = bytes_to_decode(image)
+    if needed > MAX_BYTES:
+        raise ImageError(
+            f"{name} is too large ({width} x {height}): as {image.format} it takes {needed:,} bytes of "
+            f"memory; the limit is {MAX_BYTES:,}."
+        )
+    return needed
+
+
+def _decode(image: Image.Image, name: str) -> Pixels:
     try:
         image.load()
     except MemoryError:
         raise
     except Exception as error:
         raise _damaged(name, error) from error
-    return _upright(_rgb(image, name), _orientation(image))
+    return _upright_rgb(image, name)
 
 
 def _too_large(name: str, size: str) -> str:
@@ -231,25 +280,42 @@ def _damaged(name: str, error: Exception) -> ImageError:
     return ImageError(f"{name} is truncated or damaged ({readable(str(error))}).")
 
 
-def _rgb(image: Image.Image, name: str) -> Pixels:
-    """uint8 (height, width, 3) from a decoded image of any mode that has 8 or 16 bits; see read_image."""
+def _upright_rgb(image: Image.Image, name: str) -> Pixels:
+    """A decoded image of any mode that has 8 or 16 bits as read_image gives it, converted tile by tile."""
     if image.mode == "F":
         raise ImageError(
             f"{name} has floating-point pixels (mode F) of unknown range; expected 8 or 16 bits."
         )
+    if image.mode == "I":
+        _require_16_bits(image, name)
+    width, height = image.size
+    orientation = _orientation(image)
+    turned = orientation in TURNED
+    pixels = np.empty((width, height, 3) if turned else (height, width, 3), np.uint8)
+    stored = _as_stored(pixels, orientation)
+    columns = min(width, TILE_PIXELS)
+    rows = max(1, TILE_PIXELS // columns)
+    for top, left in product(range(0, height, rows), range(0, width, columns)):
+        bottom, right = min(top + rows, height), min(left + columns, width)
+        stored[top:bottom, left:right] = _rgb(image.crop((left, top, right, bottom)))
+    return pixels
+
+
+def _rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """uint8 (height, width, 3), or (height, width, 1) of gray."""
     if image.mode == "I" or image.mode.startswith("I;16"):
-        return np.stack([_high_byte(np.asarray(image), name)] * 3, axis=-1)
+        return (np.asarray(image) >> 8).astype(np.uint8)[..., None]
     if image.mode == "La":  # Pillow converts premultiplied gray to LA only
         image = image.convert("LA")
     if image.mode in ("P", "PA"):  # straight to RGB, Pillow would warn that a palette's alpha gets lost
-        return np.ascontiguousarray(np.asarray(image.convert("RGBA"))[..., :3])
-    return np.array(image.convert("RGB"))  # a copy, as asarray would give a read-only one
+        return np.asarray(image.convert("RGBA"))[..., :3]
+    return np.asarray(image.convert("RGB"))
 
 
-def _high_byte(gray: npt.NDArray[np.integer[Any]], name: str) -> Pixels:
-    if gray.min() < 0 or gray.max() > 65535:
-        raise ImageError(f"{name} has levels {gray.min()} to {gray.max()} (mode I); expected 0 to 65535.")
-    return (gray >> 8).astype(np.uint8)
+def _require_16_bits(image: Image.Image, name: str) -> None:
+    lowest, highest = cast(tuple[int, int], image.getextrema())
+    if lowest < 0 or highest > 65535:
+        raise ImageError(f"{name} has levels {lowest} to {highest} (mode I); expected 0 to 65535.")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -259,12 +325,13 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """The pixels turned as EXIF's orientation asks; 1 and numbers unknown to EXIF change nothing."""
-    if orientation in (5, 6, 7, 8):  # these four swap height and width
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
+def _as_stored(pixels: Pixels, orientation: int) -> Pixels:
+    """The pixels as the file has them, if EXIF's orientation makes of that the given ones: the same memory.
+
+    1 and numbers unknown to EXIF change nothing.
+    """
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels.transpose(1, 0, 2) if orientation in TURNED else pixels

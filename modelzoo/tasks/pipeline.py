@@ -23,8 +23,7 @@ from modelzoo.images import (
     check_ten_crops,
     image_name,
     name_images,
-    preprocess_crops,
-    read_for,
+    prepare,
 )
 from modelzoo.registry import Entry, Preprocessing
 from modelzoo.runtimes import Deployment, predictor
@@ -131,9 +130,8 @@ class Pipeline(Generic[Answer]):
 
     def prepare(self, image: ImageInput, name: str | None = None) -> Prepared:
         """One image for the network. Raises ImageError, with the image's name."""
-        pixels = read_for(image, self.preprocessing, name, self.deployment.fast_decode)
-        inputs = preprocess_crops(pixels, self.preprocessing, ten=self.deployment.crops == 10)
-        return Prepared(inputs, (pixels.shape[0], pixels.shape[1]))
+        fast, ten = self.deployment.fast_decode, self.deployment.crops == 10
+        return Prepared(*prepare(image, self.preprocessing, name, fast_decode=fast, ten=ten))
 
     def answers(self, batch: Sequence[Prepared], *, fill: bool = False) -> list[Answer]:
         """The answer for each prepared image of a batch; `fill` as in outputs()."""
