@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from modelzoo.errors import LabelsError
+from modelzoo import registry
+from modelzoo.errors import LabelsError, quoted
+from modelzoo.registry import Label
 
 NAMES: tuple[str, ...] = ("imagenet", "imagenet_background", "mlimages", "cifar10", "coco")
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
-    """One class: `id` is unique in its set, `name` need not be (ImageNet has two classes "crane").
-
-    `parent` is the parent's index in the same set; None for a root, and in a set without a hierarchy.
-    """
-
-    id: str
-    name: str
-    parent: int | None = None
+def names() -> tuple[str, ...]:
+    """The packaged sets and those of the registry that MODELZOO_REGISTRY names."""
+    return (*NAMES, *registry.current().labels)
 
 
-@cache
 def read(name: str) -> tuple[Label, ...]:
     """The labels of a set in class order, so that `read(name)[i]` is the meaning of output `i`.
 
-    Raises LabelsError for a name that is not in NAMES.
+    Raises LabelsError for a name that is not among names().
     """
-    if name not in NAMES:
-        raise LabelsError(f"There is no label set {name!r}; there are {', '.join(NAMES)}.")
+    if name in NAMES:
+        return _packaged(name)
+    custom = registry.current().labels
+    if name not in custom:
+        raise LabelsError(f"There is no label set {quoted(name)}; there are {', '.join(names())}.")
+    return custom[name]
+
+
+@cache
+def _packaged(name: str) -> tuple[Label, ...]:
     if name == "imagenet_background":  # TF-slim's networks with 1,001 outputs; column 0 is "none of these"
-        return (Label("background", "background"), *read("imagenet"))
+        return (Label("background", "background"), *_packaged("imagenet"))
     _, *rows = files("modelzoo.labels").joinpath(f"{name}.tsv").read_text(encoding="utf-8").splitlines()
     return tuple(_label(*row.split("\t")) for row in rows)
 

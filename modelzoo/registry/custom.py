@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from modelzoo import settings
 from modelzoo.download import by_checksum, without_password
-from modelzoo.errors import RegistryError
+from modelzoo.errors import RegistryError, quoted
 from modelzoo.files import is_sha256
 from modelzoo.registry.entries import Registry
 from modelzoo.registry.parsing import parse
@@ -21,6 +21,7 @@ def with_custom(base: Registry, place: str) -> Registry:
     try:
         custom = parse(_text(place), base.preprocessing)
         _check_names(base, custom)
+        _check_labels(base, custom)
     except RegistryError as error:
         shown = without_password(place) if "://" in place else place
         raise RegistryError(f"{settings.REGISTRY}={shown}: {error}") from error
@@ -31,6 +32,7 @@ def with_custom(base: Registry, place: str) -> Registry:
         MappingProxyType({**base.entries, **custom.entries}),
         MappingProxyType({**base.defaults, **custom.defaults, **kept}),
         MappingProxyType({**custom.preprocessing, **base.preprocessing}),
+        custom.labels,
     )
 
 
@@ -44,17 +46,37 @@ def _check_names(base: Registry, custom: Registry) -> None:
             raise RegistryError(f"defaults: {name!r} is the name of a packaged model.")
 
 
+def _check_labels(base: Registry, custom: Registry) -> None:
+    """Of the packaged label sets, the packaged entries tell the lengths."""
+    packaged = {entry.labels: entry.graph.classes for entry in base.entries.values()}
+    for name in custom.labels:
+        if name in packaged:
+            raise RegistryError(f"labels: {name!r} is the name of a packaged label set; choose another.")
+    lengths = packaged | {name: len(labels) for name, labels in custom.labels.items()}
+    for key, entry in custom.entries.items():
+        if entry.labels not in lengths:
+            known = ", ".join(sorted(lengths))
+            raise RegistryError(
+                f"Entry {key!r}: expected labels to be one of {known}, got {quoted(entry.labels)}."
+            )
+        if lengths[entry.labels] != entry.graph.classes:
+            raise RegistryError(
+                f"Entry {key!r}: expected graph.classes to be {lengths[entry.labels]}, "
+                f"as many as there are labels {entry.labels!r}, got {entry.graph.classes}."
+            )
+
+
 def _text(place: str) -> str:
     """The file's text; what is downloaded must have the checksum in its address, and is kept in the cache."""
     if "://" not in place:
         try:
-            return Path(os.path.expanduser(place)).read_text("utf-8")
+            return Path(os.path.expanduser(place)).read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError, ValueError) as error:
             raise RegistryError(f"the file cannot be read: {error}") from error
     url, _, sha256 = place.partition("#sha256=")
     if not is_sha256(sha256):
         raise RegistryError("an address must end in #sha256= and the file's checksum.")
     try:
-        return by_checksum(url, sha256).read_text("utf-8")
+        return by_checksum(url, sha256).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RegistryError(f"the file is not available: {error}") from error

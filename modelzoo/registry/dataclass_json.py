@@ -15,6 +15,7 @@ from modelzoo.errors import RegistryError, quoted
 
 T = TypeVar("T")
 JsonObject = dict[str, Any]
+LARGEST = 10**18 - 1  # of whole numbers: JSON's have no limit, and what computes with them has
 
 
 def build(kind: type[T], value: object, where: str) -> T:
@@ -73,6 +74,8 @@ def _coerce(hint: Any, value: object, where: str) -> object:
         return value
     if hint is float and type(value) in (int, float):
         return _finite(cast(float, value), where)
+    if hint is int and type(value) is int and abs(value) > LARGEST:
+        raise RegistryError(f"{where}: expected a number of at most 18 digits, got {quoted(value)}.")
     if origin is None and type(value) is hint:
         return value
     raise RegistryError(f"{where}: expected {_describe(hint)}, got {quoted(value)}.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, cast
 
 from modelzoo.errors import UnknownModel, quoted
 
@@ -44,6 +44,18 @@ class Preprocessing:
     mean: tuple[float, float, float]  # red, green, blue
     std: tuple[float, float, float]
     channels: Literal["RGB", "BGR"] = "RGB"  # the network's order
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One class: `id` is unique in its set, `name` need not be (ImageNet has two classes "crane").
+
+    `parent` is the parent's index in the same set; None for a root, and in a set without a hierarchy.
+    """
+
+    id: str
+    name: str
+    parent: int | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +152,7 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)  # its mappings have no hash, and nobody compares two registries
 class Registry:
-    """Entries by key, the default tag of every name that has more than one, preprocessing by name.
+    """Entries by key, the default tag of every name that has more than one, preprocessing and labels by name.
 
     A named preprocessing is a mapping of Preprocessing's fields but for crop_size, which entries differ in.
     """
@@ -148,9 +160,14 @@ class Registry:
     entries: Mapping[str, Entry]
     defaults: Mapping[str, str]
     preprocessing: Mapping[str, Mapping[str, Any]]
+    labels: Mapping[str, tuple[Label, ...]] = field(
+        default_factory=dict[str, tuple[Label, ...]]
+    )  # of one's own, in class order
 
     def find(self, name: str) -> Entry:
         """The entry of `name.tag`, or of a bare name's default tag; raises UnknownModel."""
+        if not isinstance(cast(object, name), str):  # an Entry, a Keras model
+            raise UnknownModel(f"Expected the name of a model, such as 'resnet50_v1d', got {quoted(name)}.")
         if name in self.entries:
             return self.entries[name]
         keys = [key for key, entry in self.entries.items() if entry.name == name]

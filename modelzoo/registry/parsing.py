@@ -6,14 +6,23 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from modelzoo.errors import RegistryError, quoted
 from modelzoo.registry.dataclass_json import JsonObject, build, check_keys, check_object
-from modelzoo.registry.entries import Entry, Graph, Preprocessing, Registry, Source, preprocessing_fields
+from modelzoo.registry.entries import (
+    Entry,
+    Graph,
+    Label,
+    Preprocessing,
+    Registry,
+    Source,
+    preprocessing_fields,
+)
 
 KEY = re.compile(r"[a-z0-9_.]+\.[a-z0-9]+")  # name.tag; the tag has no dot
 HEX = re.compile(r"[0-9a-f]+")
+SET_NAME = re.compile(r"[a-z0-9_]+")
 CONVERTER = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)?")
 DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha384": 96, "sha512": 128}  # hexadecimal
 PROBE_SIZE = 1  # a named preprocessing is checked at some size
@@ -28,7 +37,7 @@ def parse(text: str, known: NamedPreprocessing = MappingProxyType({})) -> Regist
     Raises RegistryError.
     """
     sections = {"preprocessing", "models"}
-    document = check_keys("The registry", _read(text), required=sections, optional={"defaults"})
+    document = check_keys("The registry", _read(text), required=sections, optional={"defaults", "labels"})
     named = {
         name: _named_preprocessing(f"preprocessing {quoted(name)}", value)
         for name, value in check_object("preprocessing", document["preprocessing"]).items()
@@ -43,7 +52,35 @@ def parse(text: str, known: NamedPreprocessing = MappingProxyType({})) -> Regist
         if f"{name}.{tag}" not in entries:
             key = quoted(f"{name}.{tag}")
             raise RegistryError(f"defaults: {quoted(name)} points to {key}, which is not among the models.")
-    return Registry(MappingProxyType(entries), MappingProxyType(defaults), MappingProxyType(named))
+    sets = check_object("labels", document.get("labels", {}))
+    labels = {name: _labels(f"labels {quoted(name)}", name, value) for name, value in sets.items()}
+    return Registry(
+        MappingProxyType(entries),
+        MappingProxyType(defaults),
+        MappingProxyType(named),
+        MappingProxyType(labels),
+    )
+
+
+def _labels(where: str, name: str, value: object) -> tuple[Label, ...]:
+    """A label set: of each class, in their order, {"id": ..., "name": ...}, or the name alone."""
+    if not SET_NAME.fullmatch(name):
+        raise RegistryError(f"{where}: a label set's name has lower-case letters, digits and underscores.")
+    items = cast(list[object], value) if isinstance(value, list) else []
+    if not items:
+        raise RegistryError(f"{where}: expected a list of labels, got {quoted(cast(object, value))}.")
+    labels = tuple(
+        build(Label, {"id": item, "name": item} if isinstance(item, str) else item, f"{where}[{place}]")
+        for place, item in enumerate(items)
+    )
+    seen: set[str] = set()
+    for place, label in enumerate(labels):
+        if not label.id or label.id in seen:
+            raise RegistryError(f"{where}[{place}]: expected an id of its own, got {quoted(label.id)}.")
+        if label.parent is not None and not 0 <= label.parent < len(labels):
+            raise RegistryError(f"{where}[{place}]: expected parent to be an index, got {label.parent}.")
+        seen.add(label.id)
+    return labels
 
 
 def _read(text: str) -> object:

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal
 
-from modelzoo.registry.entries import Checksum, Entry, Graph, HostedFile, Metric, Preprocessing, Source
-from modelzoo.registry.parsing import CONVERTER, DIGITS, KEY
+from modelzoo.registry.entries import Checksum, Entry, Graph, HostedFile, Label, Metric, Preprocessing, Source
+from modelzoo.registry.parsing import CONVERTER, DIGITS, KEY, SET_NAME
 from scripts.registry.build import ROOT
 from scripts.registry.records import Json
 
@@ -41,6 +41,8 @@ LIMITS: dict[tuple[type, str], Json] = {
     (Source, "converter"): {"pattern": f"^{CONVERTER.pattern}$"},
     (Source, "urls"): {"items": {"type": "string", "pattern": "^https://"}},
     (Source, "member"): {"pattern": r"^(?!/)(?!(.*/)?\.\.(/|$))[^:\\\u0000]*$"},
+    (Label, "id"): {"minLength": 1},
+    (Label, "parent"): {"minimum": 0},
     (Metric, "measured_by"): {"minLength": 1},
     (Metric, "dataset"): {"minLength": 1},
     (Entry, "parameters"): POSITIVE,
@@ -72,6 +74,16 @@ def schema() -> Json:
                 "description": "The tag that a bare name means, for names with several.",
                 "type": "object",
                 "additionalProperties": {"type": "string"},
+            },
+            "labels": {
+                "description": "Label sets of one's own: each class' label, or its name alone, in order.",
+                "type": "object",
+                "propertyNames": {"pattern": f"^{SET_NAME.pattern}$"},
+                "additionalProperties": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"anyOf": [{"type": "string", "minLength": 1}, object_schema(Label)]},
+                },
             },
             "models": {
                 "type": "object",
