@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import logging
+import operator
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from modelzoo import registry, store
+from modelzoo.errors import ConversionError, quoted
 from modelzoo.registry import Entry
 from modelzoo.store import PRETRAINED, Located
 
@@ -22,6 +26,7 @@ SOFTMAX = "softmax"
 
 Pooling = Literal["avg", "max"]
 InputShape = tuple[int | None, int | None, int]
+InputSides = Sequence[int | None]  # an InputShape as a user may write it
 Weights = Located | Literal["synthetic"] | None  # at hand: a file, the deterministic rule, or random
 
 
@@ -36,6 +41,7 @@ class NetworkOptions:
     input_shape: InputShape | None = None
     features: bool | Sequence[str] | None = None
     dtype: str | None = None
+    name: str | None = None
 
     @property
     def top(self) -> bool:
@@ -44,24 +50,24 @@ class NetworkOptions:
 
 
 def load(
-    name: str,
+    model: str,
+    /,
     *,
     include_top: bool = True,
     weights: str | os.PathLike[str] | None = PRETRAINED,
     pooling: Pooling | None = None,
     classes: int | None = None,
     classifier_activation: str | None = FROM_ENTRY,
-    input_shape: InputShape | None = None,
-    features: bool | Sequence[str] | None = None,
+    input_shape: InputSides | None = None,
+    features: bool | str | Sequence[str] | None = None,
     dtype: str | None = None,
+    name: str | None = None,
 ) -> keras.Model:
-    """A functional keras.Model of the registry's model `name` ("resnet50_v1d" or "resnet50_v1d.gluon").
+    """A functional keras.Model of the registry's `model` ("resnet50_v1d" or "resnet50_v1d.gluon").
 
     Its input is float, (batch, height, width, channels), prepared as `modelzoo.preprocess` does.
-
-    include_top: True gives (batch, classes), or what a detector predicts for each cell. False gives the last
-        feature map, (batch, height / 32, width / 32, channels), or (batch, channels) with `pooling`
-        "avg" or "max".
+    include_top: True gives (batch, classes), or what a detector predicts for each cell; False the last map,
+        (batch, height / 32, width / 32, channels), or with `pooling` "avg" or "max" (batch, channels).
     weights: "pretrained"; None, random, for training from scratch; "synthetic", a deterministic rule, for
         tests; or a path to a modelzoo weight file or to the upstream's own.
     classes: another number than the entry's gives a new, randomly initialized head on the same backbone.
@@ -69,18 +75,18 @@ def load(
         that is always 1, sigmoid); None means logits; otherwise the name of a Keras activation.
     input_shape: (height, width, channels); None for a side of any length. Default: the entry's.
         Other than three channels only with weights=None.
-    features: names of feature maps, for example ("C2", "C3", "C4", "C5") with strides 4, 8, 16 and
-        32, or True for all from C2 on. The model then returns a dict of them.
+    features: names of feature maps, ("C2", "C3", "C4", "C5") with strides 4, 8, 16 and 32, or one, or
+        True for all from C2 on. The model then returns a dict of them.
     dtype: a Keras dtype or dtype policy, for example "mixed_bfloat16"; default: Keras' global one. With a
         mixed one logits, probabilities and pooled maps are float32, and feature maps in the compute dtype.
-
-    Raises UnknownModel; WeightsUnavailable if pretrained weights are not available (never random
-    weights instead); WeightsMismatch or ConversionError for a file that does not fit; ValueError for
-    arguments that contradict each other.
+    name: of the Keras model. To use several in one, call each as a layer: `load(..., name="left")(images)`.
+    Raises UnknownModel; WeightsUnavailable (never random weights instead); WeightsMismatch or
+    ConversionError for a file that does not fit; ValueError for arguments that contradict each other.
     """
-    entry = registry.info(name)
-    shape = entry.graph.input_shape if input_shape is None else cast(InputShape, tuple(input_shape))
-    options = NetworkOptions(include_top, pooling, classes, classifier_activation, shape, features, dtype)
+    entry = registry.info(model)
+    shape = _input_shape(entry.graph.input_shape if input_shape is None else input_shape)
+    maps = _feature_names(features)
+    options = NetworkOptions(include_top, pooling, classes, classifier_activation, shape, maps, dtype, name)
     _check(options, weights)
     return load_entry(entry, options, find_weights(entry, options, weights))
 
@@ -89,6 +95,7 @@ def find_weights(entry: Entry, options: NetworkOptions, weights: str | os.PathLi
     """What load()'s `weights` are, obtained if need be. Raises WeightsUnavailable."""
     if weights is None:
         return None
+    _check_weights(weights)
     if weights == SYNTHETIC:
         return SYNTHETIC
     return store.locate(entry, weights, top=options.top)
@@ -108,7 +115,7 @@ def load_entry(entry: Entry, options: NetworkOptions, weights: Weights) -> keras
         classifier_activation=_activation(entry, options),
         dtype=options.dtype,
         initialize=False,
-        name=entry.key.replace(".", "_"),
+        name=options.name or entry.key.replace(".", "_"),
     )
     model = network.model()
     new_head = options.classes not in (None, graph.classes)
@@ -135,7 +142,7 @@ def _activation(entry: Entry, options: NetworkOptions) -> str | None:
 
 def _check(options: NetworkOptions, weights: object) -> None:
     """Raises ValueError for arguments of load() that contradict each other."""
-    top, classes, shape = options.include_top, options.classes, options.input_shape or ()
+    top, classes, shape = options.include_top, options.classes, options.input_shape
     if top and options.pooling is not None and not options.features:
         raise ValueError("pooling needs include_top=False: with the top, the pooling is the network's own.")
     if classes is not None and not top:
@@ -144,10 +151,63 @@ def _check(options: NetworkOptions, weights: object) -> None:
         raise ValueError("features gives feature maps: it goes with neither pooling nor classes.")
     if classes is not None and (type(classes) is not int or classes < 1):
         raise ValueError(f"classes must be a positive int, not {classes!r}.")
-    if len(shape) != 3:
-        raise ValueError(f"input_shape must be (height, width, channels), not {shape!r}.")
-    if weights is not None and shape[2] != 3:
+    if weights is not None and shape is not None and shape[2] != 3:
         raise ValueError(f"The weights are for 3 channels, not {shape[2]}; use weights=None for others.")
+
+
+def _input_shape(given: object) -> InputShape:
+    """The shape as it was given; raises ValueError that says what to write instead."""
+    sentence = (
+        f"input_shape must be (height, width, channels), None for a side of any length; got {quoted(given)}"
+    )
+    sides = _sides(given)
+    if len(sides) in (1, 2):
+        raise ValueError(f"{sentence}: write {(sides[0], sides[-1], 3)}.")
+    if len(sides) == 4:
+        raise ValueError(f"{sentence}: write {sides[1:]}.")
+    if len(sides) == 3 and sides[0] == 3 and sides[2] not in (None, 3):
+        raise ValueError(f"{sentence}: write {(sides[1], sides[2], 3)}.")
+    if len(sides) != 3 or sides[2] is None:
+        raise ValueError(f"{sentence}.")
+    return cast(InputShape, sides)
+
+
+def _sides(given: object) -> tuple[int | None, ...]:
+    """Positive whole numbers and None, of a sequence or one alone; nothing if anything else is there."""
+    items: tuple[Any, ...] = tuple(cast(Iterable[Any], given)) if _is_iterable(given) else (given,)
+    if any(isinstance(item, bool) for item in items):
+        return ()
+    try:
+        sides = tuple(None if item is None else operator.index(item) for item in items)
+    except TypeError:
+        return ()
+    return sides if all(side is None or side > 0 for side in sides) else ()
+
+
+def _feature_names(given: object) -> bool | Sequence[str] | None:
+    """load()'s `features`, of which one needs no list."""
+    if given is None or isinstance(given, bool):
+        return given
+    return tuple(cast(Iterable[str], given) if _is_iterable(given) else (cast(str, given),))
+
+
+def _is_iterable(given: object) -> bool:
+    return isinstance(given, Iterable) and not isinstance(given, str | bytes)
+
+
+def _check_weights(weights: object) -> None:
+    """Raises ConversionError for what is neither a word nor the path of a file, folder or checkpoint."""
+    if isinstance(weights, str | os.PathLike):
+        weights = os.fsdecode(cast(str, weights))
+        path = Path(weights)
+        if weights in (PRETRAINED, SYNTHETIC):
+            return
+        if weights and (path.exists() or any(path.parent.glob(f"{glob.escape(path.name)}*"))):
+            return
+    raise ConversionError(
+        f"There is no weight file {quoted(weights)}: weights must be 'pretrained', 'synthetic', "
+        "None for random ones, or the path of a file."
+    )
 
 
 def _assign(model: keras.Model, located: Located, skip: Collection[str]) -> None:

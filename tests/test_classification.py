@@ -127,3 +127,23 @@ def test_no_images_are_refused(classifier):
 
 def test_the_default_model_comes_with_the_package():
     assert modelzoo.weights_file(DEFAULT_MODEL).parent.name == "bundled"
+
+
+def test_a_list_of_names_is_a_label_set():
+    [[best]] = modelzoo.decode_predictions([[0.1, 0.9]], ["cat", "dog"], top=1)
+    assert best == modelzoo.Prediction("dog", "dog", 0.9)
+    with pytest.raises(
+        LabelsError, match=r"Labels 'of the list': expected an array \(batch, 3\), got \(1, 2\)"
+    ):
+        modelzoo.decode_predictions([[0.1, 0.9]], ["cat", "dog", "cow"])
+    for value in ([1, 2], {0: "cat", 1: "dog"}, None, 5, modelzoo.info(DEFAULT_MODEL)):
+        with pytest.raises(LabelsError, match="Expected a label set, a model or a list of names, got "):
+            modelzoo.decode_predictions([[0.1, 0.9]], value)
+
+
+def test_a_model_of_ones_own_is_answered_with_what_to_write():
+    own = modelzoo.load("resnet9_cifar10", weights=None)
+    with pytest.raises(
+        modelzoo.UnknownModel, match=r"got <Functional .* own Keras model, write decode_predictions\("
+    ):
+        modelzoo.Classifier(own)

@@ -14,6 +14,7 @@ import pytest
 import modelzoo
 from modelzoo import architectures, registry, store, weights, zoo
 from modelzoo.architectures import synthetic
+from modelzoo.architectures.sizes import smallest_side
 from modelzoo.errors import ConversionError, UnknownModel, WeightsMismatch, WeightsUnavailable
 from tests.conftest import ROOT
 
@@ -270,14 +271,104 @@ def test_a_weight_file_that_is_not_there_is_refused():
         ({"classes": 0}, "classes must be a positive int"),
         ({"features": True, "pooling": "avg"}, "goes with neither pooling nor classes"),
         ({"features": ("C7",)}, "names among C1, C2, C3, C4, C5"),
-        ({"features": "C5"}, "features must be True or names"),
-        ({"input_shape": (224, 224)}, "must be .height, width, channels."),
+        ({"features": "C7"}, "names among C1, C2, C3, C4, C5"),
+        ({"features": 5}, r"names among C1, C2, C3, C4, C5, not \(5,\)"),
+        ({"input_shape": np.int64(224)}, r": write \(224, 224, 3\)"),
+        ({"input_shape": np.array([3, 224, 160])}, r": write \(224, 160, 3\)"),
+        ({"input_shape": b"x"}, "got b'x'"),
+        ({"input_shape": ()}, r"got \(\)"),
+        ({"input_shape": 224}, r"\(height, width, channels\), .*; got 224: write \(224, 224, 3\)"),
+        ({"input_shape": (224, 160)}, r"got \(224, 160\): write \(224, 160, 3\)"),
+        ({"input_shape": (None,)}, r"write \(None, None, 3\)"),
+        ({"input_shape": (3, 224, 160)}, r"got \(3, 224, 160\): write \(224, 160, 3\)"),
+        ({"input_shape": (None, 224, 224, 3)}, r"write \(224, 224, 3\)"),
+        ({"input_shape": (0, 224, 3)}, r"must be \(height, width, channels\), .* got \(0, 224, 3\)"),
+        ({"input_shape": (224.0, 224, 3)}, r"got \(224.0, 224, 3\)"),
+        ({"input_shape": (True, 224, 3)}, r"got \(True, 224, 3\)"),
+        ({"input_shape": "224x224"}, "got '224x224'"),
+        ({"input_shape": (224, 224, None)}, r"got \(224, 224, None\)"),
         ({"input_shape": (224, 224, 1), "weights": "synthetic"}, "The weights are for 3 channels, not 1"),
     ],
 )
 def test_arguments_that_contradict_each_other_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         modelzoo.load(SMALL, **{"weights": None, **options})
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "none.h5", "nowhere/none.h5", "", True, 5, b"x"], ids=repr)
+def test_weights_that_are_no_file_are_answered_with_what_to_write(weights):
+    with pytest.raises(ConversionError) as caught:
+        modelzoo.load(SMALL, weights=weights)
+    assert str(caught.value) == (
+        f"There is no weight file {weights!r}: weights must be 'pretrained', 'synthetic', "
+        "None for random ones, or the path of a file."
+    )
+
+
+def test_an_array_is_no_weight_file():
+    with pytest.raises(ConversionError, match=r"no weight file array\(\[0., 0.\]\): weights must be"):
+        modelzoo.load(SMALL, weights=np.zeros(2))
+
+
+def test_one_feature_map_needs_no_list():
+    assert list(modelzoo.load(SMALL, weights=None, features="C3").output) == ["C3"]
+
+
+def test_two_loads_in_one_model_are_told_apart_by_name():
+    left, right = (modelzoo.load("resnet9_cifar10", weights=None, name=name) for name in ("left", "right"))
+    assert (left.name, right.name) == ("left", "right")
+    images = keras.Input((32, 32, 3))
+    both = keras.Model(images, keras.layers.concatenate([left(images), right(images)]))
+    assert both.output_shape == (None, 20)
+    assert [layer.name for layer in both.layers[1:3]] == ["left", "right"]
+
+
+@pytest.mark.parametrize(
+    "model", [modelzoo.info(SMALL), 5, None, ["resnet18_v1b"]], ids=lambda m: type(m).__name__
+)
+def test_what_is_no_name_is_not_looked_for_among_the_names(model):
+    with pytest.raises(UnknownModel, match=r"Expected the name of a model, such as 'resnet50_v1d', got "):
+        modelzoo.load(model)
+
+
+TOO_SMALL = {  # pixels, with the top and without
+    "inception_v3.slim": (75, 75),
+    "vgg_16.slim": (224, 32),
+    "vgg16.keras": (224, 32),
+    "xception.keras": (71, 71),
+    "resnet9_cifar10": (8, 8),
+    "resnet50.keras": (32, 32),
+}
+
+
+@pytest.mark.parametrize("name", TOO_SMALL)
+@pytest.mark.parametrize("top", [True, False], ids=["with top", "without"])
+def test_too_small_images_are_refused_in_one_sentence(name, top):
+    least = TOO_SMALL[name][0 if top else 1]
+    with pytest.raises(
+        ValueError, match=rf"images of at least {least} x {least} pixels, got {least - 1} x 300"
+    ):
+        modelzoo.load(name, weights=None, include_top=top, input_shape=(least - 1, 300, 3))
+    assert modelzoo.load(name, weights=None, include_top=top, input_shape=(least, least, 3)) is not None
+
+
+@pytest.mark.parametrize("name", ["inception_v3.slim", "vgg_16.slim", "xception.keras", "resnet9_cifar10"])
+def test_where_the_sides_are_open_the_model_itself_refuses_too_small_images(name):
+    least = TOO_SMALL[name][1]
+    model = modelzoo.load(name, weights=None, include_top=False, input_shape=(None, None, 3))
+    assert model(np.zeros((1, least, least + 1, 3), np.float32)) is not None
+    for call in (model, model.predict_on_batch):
+        with pytest.raises(
+            ValueError, match=f"at least {least}, at least {least}, 3.*{least - 1}, {least}, 3"
+        ):
+            call(np.zeros((1, least - 1, least, 3), np.float32))
+
+
+def test_every_network_takes_its_own_size():
+    for key in modelzoo.list_models():
+        graph = registry.info(key).graph
+        for top in (True, False):
+            assert smallest_side(graph.family, graph.variant, top=top) <= graph.input_shape[0], key
 
 
 def test_an_unknown_model_is_refused():

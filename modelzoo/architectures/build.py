@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from modelzoo import variables
 from modelzoo.architectures import families
 from modelzoo.architectures.family import Tensor
+from modelzoo.architectures.sizes import check_sides, state_smallest
 from modelzoo.architectures.top import apply_top
 
 if TYPE_CHECKING:
@@ -28,16 +29,18 @@ class Network:
     images: Tensor
     maps: dict[str, Tensor]
     output: Tensor
+    smallest_side: int  # of its images, in pixels
 
     def model(self) -> keras.Model:
         """The keras.Model from images to output."""
         import keras
 
-        return keras.Model(self.images, self.output, name=self.name)
+        return self._stated(keras.Model(self.images, self.output, name=self.name))
 
-    def initialize(self) -> None:
-        """Gives values to all variables that have none, each by its own initializer."""
+    def initialize(self) -> Network:
+        """The network itself, after variables without values got some by their own initializers."""
         variables.initialize(self.model())
+        return self
 
     def feature_model(self, names: bool | Sequence[str]) -> keras.Model:
         """The keras.Model from images to a dict of feature maps; it shares its layers with `model()`.
@@ -51,7 +54,12 @@ class Network:
             names = [name for name in self.maps if int(name[1:]) >= FINEST_FEATURE]
         if isinstance(names, str) or not names or not all(name in self.maps for name in names):
             raise ValueError(f"features must be True or names among {', '.join(self.maps)}, not {names!r}.")
-        return keras.Model(self.images, {name: self.maps[name] for name in names}, name=self.name)
+        maps = {name: self.maps[name] for name in names}
+        return self._stated(keras.Model(self.images, maps, name=self.name))
+
+    def _stated(self, model: keras.Model) -> keras.Model:
+        state_smallest(model, self.smallest_side)
+        return model
 
 
 def variants(family: str) -> tuple[str, ...]:
@@ -75,15 +83,16 @@ def build(
 
     With `classes` its output is (batch, classes): the layer `logits`, which is linear, and `probabilities`
     after it if there is a `classifier_activation`; of a family that detects, its `detector`'s. Without, it is
-    the last feature map, (batch, height, width, channels), or (batch, channels) with a `pooling`.
-    With `initialize=False` the weights have no values yet; `modelzoo.variables` sets them. Raises ValueError
-    for an unknown family, variant or pooling.
+    the last feature map, (batch, height, width, channels), or (batch, channels) with a `pooling`. With
+    `initialize=False` the weights have no values yet, see modelzoo.variables. Raises ValueError
+    for an unknown family, variant or pooling, and for too small images.
     """
     import keras
 
     facts, nn = families.find(family, variant), _vocabulary(dtype)
     if pooling not in POOLINGS:
         raise ValueError(f"pooling must be None, 'avg' or 'max', not {pooling!r}.")
+    smallest = check_sides(family, variant, input_shape, top=classes is not None)
 
     def construct() -> Network:
         images = keras.Input(input_shape, name="images")
@@ -91,14 +100,13 @@ def build(
         if classes is not None:
             output = apply_top(nn, facts, variant, maps, classes, classifier_activation)
         else:
-            last = maps[max(maps)]
-            output = last if pooling is None else nn.global_pool(last, pooling, name="pool", output=True)
-        return Network(name or f"{family}_{variant}", images, maps, output)
+            output = maps[max(maps)]
+            if pooling is not None:
+                output = nn.global_pool(output, pooling, name="pool", output=True)
+        return Network(name or f"{family}_{variant}", images, maps, output, smallest)
 
     network = variables.without_values(construct)
-    if initialize:
-        network.initialize()
-    return network
+    return network.initialize() if initialize else network
 
 
 def _vocabulary(dtype: str | None) -> Layers:

@@ -61,6 +61,8 @@ class Family:
     backbone: Callable[[Any, Tensor, str], dict[str, Tensor]]
     top: Callable[[Any, Tensor, str], Tensor] = average_pool
     detector: Callable[[Any, dict[str, Tensor], str, int], Tensor] | None = None
+    # (variant, with top) -> the smallest side of images in pixels; None: found out by recording its layers.
+    smallest_side: Callable[[str, bool], int] | None = None
     proof: Proof = Proof()
     other_proofs: Mapping[str, Proof] = field(default_factory=dict)
 

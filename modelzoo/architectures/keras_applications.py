@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 VGG_GRID = 7  # rows and columns of the last map that VGG's first dense layer covers
+SMALLEST = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}  # pixels; of all others 32
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,14 @@ def top(nn: Layers, x: Tensor, variant: str) -> Tensor:
     """The vector that the logits are computed from."""
     head = VARIANTS[variant].top
     return average_pool(nn, x, variant) if head is None else head(nn, x)
+
+
+def smallest_side(variant: str, with_top: bool) -> int:
+    """What Keras' own function takes; VGG's head, written as convolutions, needs the size of training."""
+    facts = VARIANTS[variant]
+    if with_top and facts.top is vgg_top:
+        return 32 * VGG_GRID
+    return SMALLEST.get(facts.model, 32)
 
 
 def vgg_top(nn: Layers, x: Tensor) -> Tensor:
@@ -321,6 +330,7 @@ FAMILY = Family(
     VARIANTS,
     backbone,
     top,
+    smallest_side=smallest_side,
     proof=PROOF,
     other_proofs={
         name: replace(

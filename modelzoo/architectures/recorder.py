@@ -18,6 +18,10 @@ class ShapeOnly:
     shape: Shape
 
 
+class TooSmall(ValueError):
+    """A layer's windows do not fit into its input."""
+
+
 @dataclass(frozen=True)
 class Recorder:
     """Notes of each layer with weights the shape of its kernel, or of its scale, in the order of making."""
@@ -112,7 +116,9 @@ class Recorder:
 
 def _windows(x: ShapeOnly, kernel: tuple[int, int], stride: int, padding: str, channels: int) -> ShapeOnly:
     """What windows over the height and width give, whatever is computed in them."""
-    sizes = (_steps(size, side, stride, padding) for size, side in zip(x.shape[1:3], kernel, strict=True))
+    sizes = [_steps(size, side, stride, padding) for size, side in zip(x.shape[1:3], kernel, strict=True)]
+    if min(sizes) < 1:
+        raise TooSmall(f"windows of {kernel} do not fit into {x.shape}")
     return ShapeOnly((x.shape[0], *sizes, channels))
 
 

@@ -6,9 +6,10 @@ import dataclasses
 import json
 import os
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from modelzoo import registry, settings
+from modelzoo.errors import UnknownModel, quoted
 from modelzoo.registry import Entry
 from modelzoo.runtimes.openvino_import import import_openvino
 from modelzoo.store import PRETRAINED
@@ -49,8 +50,13 @@ class Deployment:
         _check("runtime", self.runtime, RUNTIMES)
         _check("precision", self.precision, PRECISIONS)
         _check("crops", self.crops, CROPS)
+        if not isinstance(cast(object, self.model), str):
+            raise UnknownModel(
+                f"Expected the name of a model, got {quoted(self.model)}. For your own Keras model, write "
+                "decode_predictions(model.predict(preprocess(images, NAME)), LABELS)."
+            )
         object.__setattr__(self, "model", registry.info(self.model).key)
-        if self.weights is not None:
+        if isinstance(self.weights, os.PathLike):
             object.__setattr__(self, "weights", os.fspath(self.weights))
         object.__setattr__(self, "runtime", _chosen(self.runtime))
         if self.runtime == "keras" and self.precision != "f32":

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from modelzoo import labels as label_sets
 from modelzoo import registry
-from modelzoo.errors import LabelsError
+from modelzoo.errors import LabelsError, quoted
 from modelzoo.images import ImageInput, name_images
+from modelzoo.labels import Label
 from modelzoo.registry import Entry, Preprocessing
 from modelzoo.runtimes import DEFAULT_MODEL, Deployment, Precision, Runtime
 from modelzoo.store import PRETRAINED
@@ -129,17 +130,17 @@ def _check_probabilities(array: np.ndarray) -> None:
         )
 
 
-def decode_predictions(probabilities: Any, labels_or_model: str, top: int = TOP) -> list[list[Prediction]]:
+def decode_predictions(
+    probabilities: Any, labels_or_model: str | Sequence[str], top: int = TOP
+) -> list[list[Prediction]]:
     """The `top` best labels of each row of an array (batch, classes), best first; ties in class order.
 
-    `labels_or_model` is a label set ("imagenet") or a model, whose label set is taken. Raises
-    LabelsError if the array's width is not the number of labels, and for values that are no
+    `labels_or_model` is a label set ("imagenet"), a model, whose label set is taken, or a list of names.
+    Raises LabelsError if the array's width is not the number of labels, and for values that are no
     probabilities: not finite, or logits. Those of sigmoids need not add up to one.
     """
     array = _floats(probabilities)
-    is_set = labels_or_model in label_sets.NAMES
-    name = labels_or_model if is_set else registry.info(labels_or_model).labels
-    table = label_sets.read(name)
+    name, table = _labels(labels_or_model)
     if array.ndim != 2 or array.shape[1] != len(table):
         raise LabelsError(f"Labels {name!r}: expected an array (batch, {len(table)}), got {array.shape}.")
     _check_probabilities(array)
@@ -149,6 +150,18 @@ def decode_predictions(probabilities: Any, labels_or_model: str, top: int = TOP)
         [Prediction(table[i].id, table[i].name, float(row[i])) for i in order]
         for row, order in zip(array, best, strict=True)
     ]
+
+
+def _labels(labels_or_model: str | Sequence[str]) -> tuple[str, Sequence[Label]]:
+    """What a label set is called in errors, and its labels."""
+    if isinstance(labels_or_model, str):
+        is_set = labels_or_model in label_sets.names()
+        name = labels_or_model if is_set else registry.info(labels_or_model).labels
+        return name, label_sets.read(name)
+    is_list = isinstance(cast(object, labels_or_model), Sequence)
+    if not is_list or not all(isinstance(cast(object, name), str) for name in labels_or_model):
+        raise LabelsError(f"Expected a label set, a model or a list of names, got {quoted(labels_or_model)}.")
+    return "of the list", [Label(name, name) for name in labels_or_model]
 
 
 def _check_top(top: int) -> None:
