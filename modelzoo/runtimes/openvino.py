@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import platform
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelzoo import settings
+from modelzoo.runtimes.anew import MadeAnew
 from modelzoo.runtimes.compiled import Stored
 from modelzoo.runtimes.deployment import Precision, Runtime
 from modelzoo.runtimes.openvino_import import import_openvino
@@ -21,12 +26,31 @@ if TYPE_CHECKING:
 else:
     ov = import_openvino()
 
+
+@dataclass
+class _Forks:
+    """What decides whether OpenVINO can load networks in a child.
+
+    It gives the threads of a network that is gone to the next one; those of the parent never answer.
+    """
+
+    peak: int = 0  # of predictors at the same time
+    left_threads: bool = False
+
+
+_predictors: weakref.WeakSet[OpenVINOPredictor] = weakref.WeakSet()
+_forks = _Forks()
+
 CAPABILITIES = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}  # OpenVINO's words
 WAITING = 2  # batches that OpenVINO has at a time: it computes one while Python fetches another
 
 
-class OpenVINOPredictor:
-    """A network that OpenVINO compiled; its requests wait idle until they are needed again."""
+class OpenVINOPredictor(MadeAnew):
+    """A network that OpenVINO compiled; its requests wait idle until they are needed again.
+
+    A fork leaves OpenVINO's threads behind, and whoever waits for one hangs. So in the child, requests are
+    computed by the thread that asks: the same numbers, on one core.
+    """
 
     runtime: Runtime = "openvino"
 
@@ -35,6 +59,10 @@ class OpenVINOPredictor:
         self._network = network
         self._stored = stored  # its memory is where the network's weights lie
         self._idle: deque[ov.InferRequest] = deque()
+        self._requests: list[ov.InferRequest] = []
+        self._process = os.getpid()
+        _predictors.add(self)
+        _forks.peak = max(_forks.peak, len(_predictors))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         return self._output(self._started(images))
@@ -49,27 +77,46 @@ class OpenVINOPredictor:
             while running:
                 yield self._output(running.popleft())
         finally:
-            for request in running:
+            for request in running if self._process == os.getpid() else ():
                 request.wait()
 
     def export(self) -> memoryview:
         """The compiled network as bytes that import_network takes."""
         return self._network.export_model().getbuffer()
 
+    def keep_alive(self) -> None:
+        """Lets nothing destroy the network as long as the process lasts: that would wait for its threads."""
+        for left in (self._network, self._stored, *self._requests):
+            _never_destroyed(left)
+
     def _started(self, images: np.ndarray) -> ov.InferRequest:
         try:
             request = self._idle.popleft()
         except IndexError:
             request = self._network.create_infer_request()
-        # The request keeps the array until it is given another.
-        request.start_async(np.ascontiguousarray(images, np.float32), share_inputs=True)
+            self._requests.append(request)
+        array = np.ascontiguousarray(images, np.float32)  # the request keeps it until it is given another
+        if self._process == os.getpid():
+            request.start_async(array, share_inputs=True)
+        else:
+            request.infer(array, share_inputs=True)
         return request
 
     def _output(self, request: ov.InferRequest) -> np.ndarray:
-        request.wait()
+        if self._process == os.getpid():
+            request.wait()
         output = request.get_output_tensor().data.copy()
         self._idle.append(request)
         return output
+
+
+def check_process() -> None:
+    """Raises RuntimeError in a process in which OpenVINO would hang while it loads a network."""
+    if _forks.left_threads:
+        raise RuntimeError(
+            "This process was forked after a network had been used and dropped, so that OpenVINO would hang "
+            "here: keep the Classifier that was made before the fork, or start processes by spawn."
+        )
 
 
 def check_precision(precision: Precision) -> None:
@@ -143,3 +190,22 @@ def _machine() -> list[str]:
 @cache
 def _core() -> ov.Core:
     return ov.Core()
+
+
+def _never_destroyed(thing: object) -> None:
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def _after_fork() -> None:
+    """In the child: forgets what OpenVINO's threads of the parent belong to, and lets nothing destroy it."""
+    predictors = list(_predictors)
+    _forks.left_threads |= _forks.peak > len(predictors)
+    for predictor in predictors:
+        predictor.keep_alive()
+    if _core.cache_info().currsize:
+        _never_destroyed(_core())
+        _core.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_after_fork)

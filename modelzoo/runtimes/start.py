@@ -6,12 +6,14 @@ else Keras builds one, which is compiled and kept.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from modelzoo import store, zoo
 from modelzoo.registry import Entry
+from modelzoo.runtimes.anew import MakingCall
 from modelzoo.runtimes.deployment import Deployment, Precision, Runtime
 from modelzoo.store import Located
 from modelzoo.zoo import NetworkOptions, Weights
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modelzoo.runtimes import compiled
+    from modelzoo.runtimes.keras import KerasPredictor
     from modelzoo.runtimes.openvino import OpenVINOPredictor
+
+LOG = logging.getLogger("modelzoo")
 
 
 class Predictor(Protocol):
@@ -28,6 +33,7 @@ class Predictor(Protocol):
 
     runtime: Runtime
     precision: Precision
+    made_by: MakingCall | None
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """The network's float32 output for a batch (batch, height, width, channels) of any size."""
@@ -41,10 +47,21 @@ class Predictor(Protocol):
 def predictor(deployment: Deployment, options: NetworkOptions) -> Predictor:
     """The network that modelzoo.load gives of the same model, weights and options; threads may share it.
 
+    In another process it is made anew: pickled, as this call; after a fork, OpenVINO's answers as it is.
+
     Keras computes in f32, whatever its global dtype policy is; OpenVINO in the deployment's precision.
     Raises as modelzoo.load does, and ValueError for a precision that this CPU does not compute in.
     """
     entry, options = deployment.entry, replace(options, dtype="float32")
+    network = _predictor(deployment, entry, options)
+    if deployment.weights is not None:  # random ones would be others
+        network.made_by = (predictor, (deployment, options))
+    return network
+
+
+def _predictor(
+    deployment: Deployment, entry: Entry, options: NetworkOptions
+) -> OpenVINOPredictor | KerasPredictor:
     if deployment.runtime == "keras":
         weights = zoo.find_weights(entry, options, deployment.weights)
         from modelzoo.runtimes.keras import KerasPredictor
@@ -52,6 +69,7 @@ def predictor(deployment: Deployment, options: NetworkOptions) -> Predictor:
         return KerasPredictor(zoo.load_entry(entry, options, weights))
     from modelzoo.runtimes import openvino
 
+    openvino.check_process()
     openvino.check_precision(deployment.precision)
     weights = zoo.find_weights(entry, options, deployment.weights)
     return _compiled(entry, deployment.precision, options, weights)
@@ -73,6 +91,7 @@ def _compiled(
             return found
         weights = store.checked(weights)  # damaged ones are obtained again, and may be others then
         key = compiled.key(weights, options, openvino.facts(precision))
+        LOG.info("%s: compiling it for OpenVINO, once", entry.key)
         network = openvino.compile_model(zoo.load_entry(entry, options, weights), precision)
         compiled.keep(key, network.export(), weights.warning())
         return network

@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from copy import copy
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -100,9 +99,15 @@ class Pipeline(Generic[Answer]):
 
     def with_head(self, head: Head[Answer]) -> Pipeline[Answer]:
         """The same loaded network, read by another head that asks for the same outputs and images."""
-        other = copy(self)
-        other.head = head
+        other: Pipeline[Answer] = object.__new__(type(self))
+        vars(other).update(vars(self), head=head)
         return other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it is made of: another process loads the network itself, from the same weights."""
+        if self.network.made_by is None:
+            self.network.__reduce__()  # raises the reason
+        return type(self), (self.deployment, self.head)
 
     @property
     def images_at_once(self) -> int:
