@@ -1,14 +1,16 @@
 """Every environment variable that modelzoo reads, with its meaning and default; nothing else reads them.
 
-Two of them belong to others, Keras and OpenSSL. What only others read stands with them: HTTPS_PROXY and
+Three of them belong to others, Keras and OpenSSL. What only others read stands with them: HTTPS_PROXY and
 REQUESTS_CA_BUNDLE with requests, RAY_ADDRESS with Ray.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from modelzoo.errors import DownloadError, WeightsUnavailable
 
@@ -18,7 +20,8 @@ TOKEN = "MODELZOO_TOKEN"  # sent as a bearer token to the mirrors alone
 OFFLINE = "MODELZOO_OFFLINE"  # any value but those below: no socket is opened
 REGISTRY = "MODELZOO_REGISTRY"  # a registry beside the packaged one: a file, or https://...#sha256=...
 TIMEOUT = "MODELZOO_TIMEOUT"  # seconds without progress after which a download is given up
-BACKEND = "KERAS_BACKEND"  # Keras' own; read to choose a runtime without importing Keras
+BACKEND = "KERAS_BACKEND"  # Keras' own, as the next; read to choose a runtime without importing Keras
+KERAS_HOME = "KERAS_HOME"  # the folder of keras.json, which may name a backend, too
 CERTIFICATES = "SSL_CERT_FILE"  # OpenSSL's own; certificates of further authorities
 
 ONLINE_VALUES = ("", "0", "false", "no", "off")
@@ -85,8 +88,21 @@ def timeout() -> float:
 
 
 def keras_backend() -> str:
-    """The backend that KERAS_BACKEND names; Keras' default is TensorFlow."""
-    return os.environ.get(BACKEND, "") or "tensorflow"
+    """The backend that Keras would run on: of KERAS_BACKEND, of keras.json, or TensorFlow, its default."""
+    return os.environ.get(BACKEND, "") or _configured_backend() or "tensorflow"
+
+
+def _configured_backend() -> str | None:
+    """What keras.json names; None where it cannot be read, as Keras itself passes over a damaged one."""
+    folder = os.environ.get(KERAS_HOME)
+    if folder is None:
+        folder = os.path.join(os.path.expanduser("~"), ".keras")
+    try:
+        text = Path(os.path.expanduser(os.path.join(folder, "keras.json"))).read_text("utf-8")
+        backend: Any = json.loads(text)["backend"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return backend if isinstance(backend, str) else None
 
 
 def certificates() -> str | None:

@@ -119,6 +119,40 @@ def test_any_other_value_of_offline_means_offline(value, monkeypatch):
     assert settings.offline()
 
 
+@pytest.mark.parametrize(
+    ("text", "backend"),
+    [
+        ('{"backend": "jax"}', "jax"),
+        ('{"backend": "torch", "floatx": "float32"}', "torch"),
+        ("{}", "tensorflow"),
+        ('{"backend": null}', "tensorflow"),
+        ("[]", "tensorflow"),
+        ('{"backend": "jax"', "tensorflow"),
+        ("", "tensorflow"),
+        ("\xff", "tensorflow"),
+    ],
+)
+def test_the_backend_of_keras_json_is_asked_for_as_keras_does(text, backend, tmp_path, monkeypatch):
+    monkeypatch.delenv(settings.BACKEND, raising=False)
+    monkeypatch.setenv(settings.KERAS_HOME, str(tmp_path))
+    assert settings.keras_backend() == "tensorflow"
+    (tmp_path / "keras.json").write_bytes(text.encode("latin-1"))
+    assert settings.keras_backend() == backend
+    monkeypatch.setenv(settings.BACKEND, "openvino")
+    assert settings.keras_backend() == "openvino"
+
+
+def test_keras_json_lies_in_the_home_folder(tmp_path, monkeypatch):
+    for name in (settings.BACKEND, settings.KERAS_HOME):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text('{"backend": "jax"}')
+    assert settings.keras_backend() == "jax"
+    assert modelzoo.Deployment().runtime == "keras"
+
+
 def test_mirrors_are_separated_by_bars_and_keep_their_order(monkeypatch):
     monkeypatch.setenv(settings.MIRROR, " https://one/a b | /mnt/two || file:///three ")
     assert settings.mirrors() == ["https://one/a b", "/mnt/two", "file:///three"]
