@@ -5,12 +5,16 @@ All derive from ModelZooError, and from the built-in error that a caller would e
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Sequence
 
 SHOWN = 5  # names in one message
 LONGEST = 120  # characters of one string that somebody else wrote
 NESTED = 3  # lists in lists of such a value
+LONGEST_LINE = 4096  # characters of a line that is shown: a whole path, or everything that load() tried
+LEFT_OUT = " ... "  # in place of a longer line's middle
+PASSWORD = re.compile(r"(?<=://)[^/\s]*@")  # in an address: "user:password@"
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = LONGEST
@@ -36,11 +40,25 @@ def readable(name: object) -> str:
     return quoted(name)
 
 
+def one_line(text: object) -> str:
+    """Any text as a terminal may be given it: one line, of bounded length, without control characters.
+
+    What is not printable is escaped, passwords of addresses are left out. Its own result stays as it is.
+    """
+    line = PASSWORD.sub("", str(text))
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    if len(line) <= LONGEST_LINE:
+        return line
+    half = (LONGEST_LINE - len(LEFT_OUT)) // 2  # the end often says what to do
+    return line[:half] + LEFT_OUT + line[-half:]
+
+
 class ModelZooError(Exception):
     """The base of all errors below; the command line prints these without a traceback."""
 
     def __str__(self) -> str:  # KeyError would print its message in quotes
-        return " ".join(str(argument) for argument in self.args)
+        return one_line(" ".join(str(argument) for argument in self.args))
 
 
 class UnknownModel(ModelZooError, KeyError):

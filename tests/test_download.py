@@ -1100,7 +1100,7 @@ def test_a_hosted_file_is_fetched_once_and_then_cached(server, url, resnet18_fil
 
 
 def test_an_upstream_file_is_fetched_converted_and_only_the_result_kept(
-    server, url, entries, tmp_path, cache
+    server, url, entries, tmp_path, cache, caplog
 ):
     from tests.test_conversion import upstream_arrays, write_params
 
@@ -1110,7 +1110,12 @@ def test_an_upstream_file_is_fetched_converted_and_only_the_result_kept(
     checksum = replace(entry.sources[0].checksums[0], value=hashlib.sha1(params.read_bytes()).hexdigest())
     source = replace(entry.sources[0], urls=(f"{url}/a.params",), checksums=(checksum,))
     entries(replace(entry, sources=(source,)))
-    path = modelzoo.weights_file("resnet18_v1b")
+    with caplog.at_level("INFO", "modelzoo"):
+        path = modelzoo.weights_file("resnet18_v1b")
+    assert caplog.messages == [  # what a first use takes so long for
+        f"{entry.key}: downloading {url}/a.params",
+        f"{entry.key}: converting a.params to a modelzoo weight file",
+    ]
     assert {file.parent.name for file in cache.rglob("*") if file.is_file()} == {"locks", "models", "weights"}
     assert list(path.parent.iterdir()) == [path]
     assert modelzoo.load("resnet18_v1b", include_top=False) is not None

@@ -455,3 +455,22 @@ def test_prune_removes_compiled_networks_that_nobody_uses(cache, small_file):
     os.utime(old, (0, 0))
     assert main(["cache", "prune"]) == 0
     assert kept(cache) == [new]
+
+
+def test_a_network_compiled_before_answers_whatever_backend_is_chosen(cache, small_file, monkeypatch):
+    expected = predictor(small_file).predict(IMAGES)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    np.testing.assert_array_equal(predictor(small_file).predict(IMAGES), expected)
+    assert Deployment(SMALL).runtime == "keras"
+
+
+def test_what_takes_long_is_said_once_and_not_by_the_library_itself(cache, small_file, caplog, capfd):
+    predictor(small_file)
+    assert capfd.readouterr() == ("", "")
+    for path in kept(cache):
+        path.unlink()
+    with caplog.at_level("INFO", "modelzoo"):
+        predictor(small_file)
+        predictor(small_file)
+    assert [record.getMessage() for record in caplog.records] == [f"{SMALL}: compiling it for OpenVINO, once"]

@@ -13,6 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+from modelzoo.errors import one_line
 from modelzoo.runtimes.openvino_import import CONVERTER, TELEMETRY, absent
 
 LOG = logging.getLogger("modelzoo")
@@ -48,15 +49,25 @@ def _every_name_shown() -> Generator[None]:
 
 @contextmanager
 def _warnings_on_stderr() -> Generator[None]:
+    """And on a terminal, what takes so long: a first use downloads, converts and compiles."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("modelzoo: %(message)s"))
+    handler.setFormatter(_OneLine("modelzoo: %(message)s"))
     LOG.addHandler(handler)
     propagate, LOG.propagate = LOG.propagate, False
+    level = LOG.level
+    if sys.stderr is not None and sys.stderr.isatty():
+        LOG.setLevel(logging.INFO)
     try:
         yield
     finally:
+        LOG.setLevel(level)
         LOG.propagate = propagate
         LOG.removeHandler(handler)
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
 
 
 @contextmanager

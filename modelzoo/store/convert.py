@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from modelzoo import registry
 from modelzoo.registry import Entry
+
+LOG = logging.getLogger("modelzoo")
 
 
 def convert(
@@ -26,6 +29,7 @@ def convert(
     """
     from modelzoo import conversion
 
+    LOG.info("%s: converting %s to a modelzoo weight file", entry.key, path.name)
     return conversion.convert(
         entry,
         path,

@@ -41,6 +41,7 @@ def from_mirror(entry: Entry, base: str, top: bool, called: str | None = None) -
     if file is None:
         raise DownloadError(f"its {mirror.INDEX} does not have {entry.key}")
     url = mirror.url(base, file.name)
+    LOG.info("%s: downloading %s", entry.key, download.without_password(url))
     path = cache.place(entry.key, file.sha256, file.top)
     with cache.placing(entry.key, path):
         download.fetch(url, path, checksums={"sha256": file.sha256}, size=file.bytes)
@@ -57,6 +58,7 @@ def from_mirror(entry: Entry, base: str, top: bool, called: str | None = None) -
 
 def _from_host(entry: Entry, file: HostedFile) -> CachedFile:
     path = cache.place(entry.key, file.sha256)
+    LOG.info("%s: downloading %s", entry.key, download.without_password(file.url))
     with cache.placing(entry.key, path):
         download.fetch(file.url, path, checksums={"sha256": file.sha256}, size=file.bytes)
         source = download.without_password(file.url)
@@ -69,6 +71,7 @@ def _from_upstream(entry: Entry, source: Source, url: str) -> CachedFile:
     pin = None if source.checksums else _pin(entry, shown)
     with _downloaded(url) as path, cache.temporary_directory() as folder:
         converted = folder / "converted.h5"
+        LOG.info("%s: downloading %s", entry.key, shown)
         stated = _fetch_official(entry, source, url, path, pin)
         with _converting:
             provenance = convert(entry, path, converted, official=True, verified=stated)
