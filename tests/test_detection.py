@@ -6,6 +6,7 @@ The golden was written by scripts/convert/originals/darknet_detect.py, which ran
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -362,6 +363,37 @@ def test_the_command_answers_in_json_and_draws_only_what_it_is_told_to(run, tmp_
     assert answer["detections"][0].keys() == {"id", "name", "score", "box"}
     assert json.loads(run(CAT, "--json", "-o", "x.png").out)["copy"] == "x.png"
     assert sorted(path.name for path in tmp_path.glob("*.*g")) == ["x.png"]
+
+
+def test_each_image_has_a_copy_of_its_own_and_no_file_is_overwritten(run, tmp_path):
+    images = []
+    for folder in ("a", "b", "c/a"):
+        (tmp_path / folder).mkdir(parents=True)
+        images.append(tmp_path / folder / "x.jpg")
+        shutil.copy(CAT, images[-1])
+    (tmp_path / "x.boxes.jpg").write_text("mine")
+    lines = run(*images).out.splitlines()
+    copies = [line.removeprefix("drawn: ") for line in lines if line.startswith("drawn: ")]
+    assert copies == ["a_x.boxes.jpg", "b_x.boxes.jpg", "x.boxes-2.jpg"]
+    assert all((tmp_path / copy).read_bytes().startswith(b"\xff\xd8") for copy in copies)
+    assert (tmp_path / "x.boxes.jpg").read_text() == "mine"
+
+
+def test_a_copy_that_cannot_be_written_whole_leaves_nothing(run, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    result = run(CAT)
+    assert (result.code, result.err) == (1, "modelzoo: [Errno 28] No space left on device\n")
+    assert list(tmp_path.glob("*.jpg")) == []
+
+
+def test_an_image_of_stdin_is_no_file_that_the_copy_could_overwrite(run, tmp_path, monkeypatch):
+    (tmp_path / "x.jpg").write_text("of an earlier run")
+    with CAT.open("rb") as file:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=file))
+        assert run("-", "-o", "x.jpg").out.endswith("drawn: x.jpg\n")
 
 
 def test_the_command_says_that_nothing_was_found(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
@@ -11,14 +12,15 @@ import shutil
 import struct
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
 import modelzoo
-from modelzoo import cli
-from modelzoo.cli import printing
+from modelzoo import cli, errors, settings
+from modelzoo.cli import printing, startup
 from tests.conftest import CAT, ROOT
 
 HEAVY = {"tensorflow", "keras", "jax", "torch"}
@@ -189,6 +191,153 @@ def test_a_failure_with_a_name_that_cannot_be_shown_is_a_sentence():
     assert (run.returncode, run.stderr) == (1, b"modelzoo: No such file: \\u732b.jpg.\n")
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list",),
+        ("list", "--json"),
+        ("info", "yolo2"),
+        ("info", "yolo2", "--json"),
+        ("cache",),
+        ("cache", "--json"),
+        ("cache", "path"),
+        ("cache", "path", "--json"),
+        ("cache", "verify"),
+        ("verify", "resnet9_cifar10"),
+        ("add", "猫.h5"),
+        ("completion", "bash"),
+        ("--help",),
+        ("classify", "--help"),
+    ],
+    ids=" ".join,
+)
+def test_every_command_ends_as_in_utf8_where_the_encoding_lacks_characters(
+    arguments, encoding, cache, tmp_path, resnet18_file
+):
+    cache = cache.rename(cache.with_name("猫")) if cache.exists() else cache.with_name("猫")
+    variables = {"PYTHONPATH": str(ROOT), "MODELZOO_CACHE": str(cache), "MODELZOO_OFFLINE": "1"}
+    (tmp_path / "猫.h5").write_bytes(resnet18_file.read_bytes())
+    runs = [
+        subprocess.run(
+            [*PROGRAM, *arguments],
+            env=os.environ | variables | {"PYTHONIOENCODING": name},
+            capture_output=True,
+            cwd=tmp_path,
+        )
+        for name in ("utf-8", encoding)
+    ]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert b"Traceback" not in runs[1].stderr
+    if arguments[-1] == "--json":
+        assert json.loads(runs[1].stdout) == json.loads(runs[0].stdout)
+    else:
+        assert runs[1].stdout.count(b"\n") == runs[0].stdout.count(b"\n")
+
+
+# What others wrote
+
+HOSTILE = "\x1b[2K\rmodelzoo: verified, all is well.\n\x9b1m\u202e\x07\x7f" + "x" * 3_000_000
+
+
+def harmless(shown: str, lines: int) -> bool:
+    """Whether it has so many lines, none of them long, and nothing that a terminal obeys."""
+    shown = ESCAPE.sub("", shown)
+    return (
+        shown.count("\n") == lines
+        and shown.replace("\n", "").isprintable()
+        and all(len(line) <= 2 * errors.LONGEST_LINE + 10 for line in shown.split("\n"))
+    )
+
+
+def test_nothing_that_others_wrote_is_obeyed_by_a_terminal(capsys):
+    printing.say(HOSTILE)
+    assert harmless(capsys.readouterr().out, 1)
+    printing.fail(HOSTILE)
+    assert harmless(capsys.readouterr().err, 1)
+    printing.print_card(HOSTILE, [(HOSTILE, HOSTILE), ("fact", HOSTILE)])
+    assert harmless(capsys.readouterr().out, 3)
+    printing.print_table(("a", "b"), [(HOSTILE, HOSTILE)])
+    assert harmless(capsys.readouterr().out, 2)
+    printing.print_json(HOSTILE)
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == HOSTILE
+    assert shown.rstrip("\n").isprintable()
+
+
+def test_nothing_is_obeyed_in_a_table_on_a_terminal(monkeypatch):
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stdout", shown)
+    name = HOSTILE[:60]
+    printing.print_table(("a", "b"), [(name, name)], wrap=True)
+    printing.print_card(name, [(name, name)])
+    assert ESCAPE.sub("", shown.getvalue()).replace("\n", "").isprintable()
+
+
+def test_warnings_are_shown_as_lines(capsys):
+    with startup.program():
+        logging.getLogger("modelzoo").warning("%s: %s", HOSTILE, HOSTILE)
+    assert harmless(capsys.readouterr().err, 1)
+
+
+def test_every_error_of_ours_is_a_line_without_passwords():
+    error = errors.DownloadError(f"https://someone:p@ss@host/a: {HOSTILE}")
+    assert str(error).startswith("https://host/a: \\x1b[2K\\rmodelzoo")
+    assert harmless(f"{error}\n", 1)
+    assert errors.one_line(error) == str(error)
+
+
+def test_the_end_of_a_long_message_is_kept_because_it_says_what_to_do():
+    message = str(errors.WeightsUnavailable("tried " * 10_000 + "run: modelzoo add"))
+    assert len(message) <= errors.LONGEST_LINE
+    assert message.endswith("run: modelzoo add")
+
+
+def test_a_hostile_argument_is_no_message_of_ours(capsys):
+    assert cli.main(["info", "yolo2", HOSTILE[:60]]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+    assert cli.main(["classify", HOSTILE[:60]]) == 1
+    assert harmless(capsys.readouterr().err, 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its file names hold no such characters")
+def test_a_file_name_cannot_speak_for_the_program(tmp_path, capsys):
+    path = tmp_path / "x\x1b[2K\rmodelzoo: verified\n.jpg"
+    shutil.copy(CAT, path)
+    assert cli.main(["classify", str(path)]) == 0
+    assert harmless(capsys.readouterr().out, 10)
+    assert cli.main(["classify", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["image"] == str(path)
+
+
+def test_commands_print_through_the_guard_alone():
+    for path in (ROOT / "modelzoo" / "cli").glob("*.py"):
+        calls = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call))
+        if path.name != "printing.py":
+            assert "print" not in {ast.unparse(call.func) for call in calls}, path.name
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        (settings.REGISTRY, "https://someone:s3cret@host:x/custom.json"),
+        (settings.REGISTRY, "https://someone:s3/cret@host/custom.json"),
+        (settings.MIRROR, "http://someone:s3cret@["),
+        (settings.MIRROR, "http://someone:s3/cret@host"),
+        ("HTTPS_PROXY", "http://someone:s3cret@127.0.0.1:1"),
+        ("HTTPS_PROXY", "http://someone:s3cret@["),
+        ("HTTPS_PROXY", "http://someone:s3cret@host:x"),
+    ],
+)
+def test_no_command_shows_a_password(variable, value, monkeypatch, capsys, resnet18_file):
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv(variable.lower(), value)
+    for command in (["download", "resnet18_v1b"], ["info", "resnet18_v1b"], ["cache"]):
+        cli.main(command)
+    shown = capsys.readouterr()
+    assert not {"someone", "s3cret", "cret@"} & set(re.findall(r"[\w@]+", shown.out + shown.err))
+
+
 # Pipes
 
 
@@ -319,6 +468,50 @@ def test_zsh_accepts_its_script():
     if zsh is None:
         pytest.skip("there is no zsh")
     subprocess.run([zsh, "-n"], input=start("completion", "zsh").stdout, check=True)
+
+
+# The backend
+
+
+@pytest.fixture
+def keras_json(tmp_path) -> dict[str, str]:
+    """The environment with a keras.json that asks for jax."""
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    return {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": ""}
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
+def test_the_backend_of_keras_json_answers(keras_json, cache):
+    run = start("classify", CAT, "--json", env=keras_json)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["predictions"][0]["name"] == "cat"
+
+
+def test_a_backend_that_is_not_installed_is_named_with_what_chose_it(keras_json, cache):
+    code = (
+        "import sys; sys.modules['jax'] = None; from modelzoo.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, "classify", CAT],
+        capture_output=True,
+        text=True,
+        env=os.environ | keras_json,
+    )
+    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
+    assert "Keras' backend is jax, by KERAS_BACKEND or keras.json: install or change it." in run.stderr
+
+
+# What takes long
+
+
+def test_a_first_use_says_on_a_terminal_what_takes_so_long(cache):
+    said = "modelzoo: resnet9_cifar10.modelzoo: compiling it for OpenVINO, once\n"
+    assert said in on_terminal("classify", CAT)
+    assert said not in on_terminal("classify", CAT)
+
+
+def test_a_first_use_says_nothing_into_a_file(cache):
+    assert start("classify", CAT).stderr == b""
 
 
 def test_every_command_of_the_help_is_described(capsys):

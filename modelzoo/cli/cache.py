@@ -12,7 +12,7 @@ from typing import Any
 
 from modelzoo import registry, settings
 from modelzoo.cli.arguments import Run, add_command, add_model
-from modelzoo.cli.printing import fail, print_json, print_table
+from modelzoo.cli.printing import fail, print_json, print_table, say
 from modelzoo.store import cache, integrity
 from modelzoo.store.cache import CachedFile
 from modelzoo.store.prune import prune
@@ -31,7 +31,11 @@ def _cache(options: argparse.Namespace) -> int:
 
 def _path(options: argparse.Namespace) -> int:
     roots = [str(root) for root in settings.cache_roots()]
-    print_json(roots) if options.json else print("\n".join(roots))
+    if options.json:
+        print_json(roots)
+    else:
+        for root in roots:
+            say(root)
     return 0
 
 
@@ -67,7 +71,7 @@ def _verify(options: argparse.Namespace) -> int:
     found = [_verified(cached) for cached in _cached(options.names)]
     found += [_verified_network(path) for path in _networks(options.names)]
     for facts in found:
-        print_json(facts, indent=None) if options.json else print(_sentence(facts))
+        print_json(facts, indent=None) if options.json else say(_sentence(facts))
     return 0 if all(facts["sound"] for facts in found) else 1
 
 
@@ -133,12 +137,12 @@ def _prune(options: argparse.Namespace) -> int:
         total += size
         _print_removed(options, str(path), bytes=size)
     if not options.json:
-        print(f"{total / 2**20:.1f} MiB freed")
+        say(f"{total / 2**20:.1f} MiB freed")
     return 0
 
 
 def _print_removed(options: argparse.Namespace, what: str, **facts: int) -> None:
-    print_json({"removed": what, **facts}, indent=None) if options.json else print(f"removed {what}")
+    print_json({"removed": what, **facts}, indent=None) if options.json else say(f"removed {what}")
 
 
 ACTIONS: dict[str, Run] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from modelzoo import registry
@@ -33,5 +34,5 @@ def _completion(options: argparse.Namespace) -> int:
         "bash": f'{MODELS["bash"]}() {{ compgen -W "{names}" -- "$1"; }}',
         "zsh": f"{MODELS['zsh']}() {{ compadd {names}; }}",
     }
-    print(shtab.complete(parser(), shell=options.shell, preamble=preamble))
+    sys.stdout.write(shtab.complete(parser(), shell=options.shell, preamble=preamble) + "\n")
     return 0

@@ -9,11 +9,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from modelzoo import __version__
+from modelzoo import __version__, settings
 from modelzoo.cli import cache, completion, models, startup, tasks, verification, weights
 from modelzoo.cli.printing import fail
-from modelzoo.errors import ModelZooError
+from modelzoo.errors import ModelZooError, one_line
 
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 GROUPS = (models, tasks, verification, weights, cache, completion)  # of commands, in the order of the help
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         except (ModelZooError, ValueError, OSError) as error:
             return fail(str(error))
+        except ImportError as error:
+            return fail(f"A package cannot be imported: {error}. {_advice(error)}")
         except KeyboardInterrupt:
             return INTERRUPTED
 
@@ -43,9 +46,23 @@ def _run(arguments: Sequence[str] | None) -> int:
     return options.run(options)
 
 
+def _advice(error: ImportError) -> str:
+    backend = settings.keras_backend()
+    if error.name == backend:
+        return f"Keras' backend is {backend}, by {settings.BACKEND} or keras.json: install or change it."
+    return "Install it, or modelzoo again."
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser, also of the commands, whose errors quote arguments as printing.py shows names of files."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; each sets `run`, the function that takes the parsed options."""
-    found = argparse.ArgumentParser(
+    found = Parser(
         prog="modelzoo",
         description="Pretrained image networks as Keras models: list, load, classify, convert.",
     )

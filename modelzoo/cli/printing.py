@@ -1,4 +1,8 @@
-"""How results look: tables and cards for people, JSON for programs, one sentence for what fails."""
+"""How results look: tables and cards for people, JSON for programs, one sentence for what fails.
+
+All that commands print goes through here: names of files and tensors, provenance and hosts' answers were
+written by others, and a terminal obeys what it is sent. So one_line() guards each line; JSON has escapes.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import json
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
+
+from modelzoo.errors import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,14 +23,28 @@ NARROWEST = 8  # characters that a table's last column keeps
 
 
 def print_json(value: object, indent: int | None = 2) -> None:
-    """The value as JSON; without `indent` on one line. What stdout cannot show is escaped as JSON does."""
+    """The value as JSON, exact; without `indent` on one line.
+
+    What stdout cannot show, or may obey, is escaped as JSON does: JSON itself requires that below 0x20 only.
+    """
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    print(text if _can_show(text) else json.dumps(value, indent=indent))
+    as_it_is = text.replace("\n", "").isprintable() and _can_show(text)
+    print(text if as_it_is else json.dumps(value, indent=indent).replace("\x7f", r"\u007f"))
+
+
+def say(line: object = "", *, flush: bool = False) -> None:
+    """Prints one line."""
+    print(one_line(line).rstrip(), flush=flush)
+
+
+def note(sentence: str) -> None:
+    """Says on stderr what is no result."""
+    print(f"modelzoo: {one_line(sentence)}", file=sys.stderr)
 
 
 def fail(sentence: str) -> int:
     """Says why on stderr; returns the exit code."""
-    print(f"modelzoo: {sentence}", file=sys.stderr)
+    note(sentence)
     return 1
 
 
@@ -43,6 +63,7 @@ def print_table(
     """
     if not rows:
         return
+    rows = [[one_line(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _print_on_terminal(header, rows, right, optional, wrap)
         return
@@ -87,8 +108,8 @@ def _print_on_terminal(
 
 def print_card(title: str, facts: Iterable[tuple[str, str]]) -> None:
     """A title and under it one fact a line, wrapped at a terminal's width."""
-    print(title)
-    pairs = [(f"  {name}", value) for name, value in facts]
+    say(title)
+    pairs = [(f"  {one_line(name)}", one_line(value)) for name, value in facts]
     if not sys.stdout.isatty():
         width = max(len(name) for name, _ in pairs)
         for name, value in pairs:

@@ -20,8 +20,8 @@ from modelzoo.cli.arguments import (
     fraction,
     positive,
 )
-from modelzoo.cli.printing import bar, fail, plural, print_json, print_table
-from modelzoo.errors import readable
+from modelzoo.cli.copies import save_copy
+from modelzoo.cli.printing import bar, fail, note, plural, print_json, print_table, say
 from modelzoo.runtimes import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def add_commands(commands: Any) -> None:
     command = add_command(commands, "detect", _detect, "the objects in images, also drawn on a copy of each")
     add_file(command, "images", nargs="+", help=IMAGES)
     add_deployment(command, DETECTOR)
-    add_file(command, "-o", "--output", type=Path, help="the copy; default: IMAGE.boxes.jpg here")
+    add_file(command, "-o", "--output", type=Path, help="the copy; default: a new file IMAGE.boxes.jpg here")
     command.add_argument("--threshold", type=fraction, default=0.5, metavar="SCORE", help="default: 0.5")
     command.add_argument("--size", type=positive, metavar="N", help="of the square that the network sees")
 
@@ -83,7 +83,7 @@ def _classify(options: argparse.Namespace) -> int:
     loaded = time.perf_counter()
     if not options.json:
         entry = pipeline.entry
-        print(f"{entry.key} ({entry.labels}, {len(paths)} {plural('image', paths)})")
+        say(f"{entry.key} ({entry.labels}, {len(paths)} {plural('image', paths)})")
     answers = pipeline.each_or_error(_progress(map(_content, paths), len(paths)))
     failed = 0
     for path, answer in zip(paths, answers, strict=True):
@@ -97,7 +97,8 @@ def _classify(options: argparse.Namespace) -> int:
     done = time.perf_counter()
     if not options.json:
         each = 1e3 * (done - loaded) / len(paths)
-        print(f"\nloaded in {1e3 * (loaded - start):.0f} ms, {each:.1f} ms an image")
+        say()
+        say(f"loaded in {1e3 * (loaded - start):.0f} ms, {each:.1f} ms an image")
     return min(failed, 1)
 
 
@@ -134,10 +135,10 @@ def _print_summary(options: argparse.Namespace, summary: Any) -> int:
         print_json({**facts, "output": encodable(summary.output)}, indent=None)
         return 0
     new = summary.images - summary.resumed
-    print(f"{readable(summary.output)}: {summary.images} images, {summary.failed} of them have an error")
-    print(f"{new} in {summary.seconds:.1f} s ({new / summary.seconds:.1f} images/s)")
+    say(f"{summary.output}: {summary.images} images, {summary.failed} of them have an error")
+    say(f"{new} in {summary.seconds:.1f} s ({new / summary.seconds:.1f} images/s)")
     if summary.skipped:
-        print(skipped_line(summary.skipped))
+        say(skipped_line(summary.skipped))
     return 0
 
 
@@ -146,19 +147,22 @@ def _detect(options: argparse.Namespace) -> int:
     from modelzoo.tasks import BoxesHead, Pipeline, Unreadable, draw_boxes
 
     paths = _paths(options.images)
-    copies = _copies(paths, options)
+    _check_output(paths, options.output)
     pipeline = Pipeline(
         deployment(options, DETECTOR), BoxesHead(threshold=options.threshold, size=options.size)
     )
     failed = 0
-    for path, copy in zip(paths, copies, strict=True):
+    for path in paths:
         image = _content(path)
         (found,) = pipeline.each_or_error([image])
         if isinstance(found, Unreadable):
             failed += _print_error(path, pipeline.entry.key, found, options)
             continue
+        copy = options.output
         if copy is not None:
             draw_boxes(image, found).save(copy)
+        elif not options.json:  # programs that read JSON get a copy if they name it
+            copy = save_copy(draw_boxes(image, found), "stdin" if path == STDIN else path)
         if options.json:
             print_json(
                 {
@@ -171,20 +175,18 @@ def _detect(options: argparse.Namespace) -> int:
             )
         else:
             _print_detections(path, found, options.threshold)
-            print(f"drawn: {readable(str(copy))}")
+            say(f"drawn: {copy}")
     return min(failed, 1)
 
 
-def _copies(paths: Sequence[str], options: argparse.Namespace) -> list[Path | None]:
-    """Where the copy of each image goes; programs that read JSON get one if they name it."""
-    if options.output is None:
-        stems = ["stdin" if path == STDIN else Path(path).stem for path in paths]
-        return [None if options.json else Path(f"{stem}.boxes.jpg") for stem in stems]
+def _check_output(paths: Sequence[str], output: Path | None) -> None:
+    """Raises ValueError if the copies cannot have the name that --output gives them."""
+    if output is None:
+        return
     if len(paths) > 1:
         raise ValueError(f"--output names one file, and there are {len(paths)} images.")
-    if options.output.exists() and options.output.samefile(paths[0]):
-        raise ValueError(f"{options.output} is the image itself; give the copy another name.")
-    return [options.output]
+    if paths[0] != STDIN and output.exists() and output.samefile(paths[0]):
+        raise ValueError(f"{output} is the image itself; give the copy another name.")
 
 
 def _paths(names: Sequence[str]) -> list[str]:
@@ -196,7 +198,7 @@ def _paths(names: Sequence[str]) -> list[str]:
     for name in names:
         paths += [name] if name == STDIN else image_files(name, skipped=skipped)
     if skipped:
-        print(f"modelzoo: {skipped_line(skipped)}", file=sys.stderr)
+        note(skipped_line(skipped))
     return paths
 
 
@@ -213,16 +215,18 @@ def _progress(images: Iterator[Any], total: int) -> Iterator[Any]:
 
 
 def _print_predictions(path: str, predictions: Sequence[Any]) -> None:
-    print(f"\n{readable(path)}")
+    say()
+    say(path)
     width = max(len(prediction.name) for prediction in predictions)
     for prediction in predictions:
         line = f"  {prediction.name:<{width}}  {prediction.probability:7.2%}  {bar(prediction.probability)}"
-        print(line.rstrip())
+        say(line)
 
 
 def _print_detections(path: str, detections: Sequence[Any], threshold: float) -> None:
-    print(f"\n{readable(path)}")
+    say()
+    say(path)
     if not detections:
-        print(f"nothing scores above {threshold:g}")
+        say(f"nothing scores above {threshold:g}")
     rows = [(d.name, f"{d.score:.1%}", *(f"{side:.0f}" for side in d.box)) for d in detections]
     print_table(("object", "score", "x0", "y0", "x1", "y1"), rows, right={1, 2, 3, 4, 5})

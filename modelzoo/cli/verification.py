@@ -10,7 +10,7 @@ from typing import Any
 
 from modelzoo import registry
 from modelzoo.cli.arguments import add_command, add_file, add_model
-from modelzoo.cli.printing import fail, print_json
+from modelzoo.cli.printing import fail, print_json, say
 
 VERDICTS = {True: "passed", False: "FAILED", None: "not run"}
 
@@ -29,11 +29,11 @@ def _verify(options: argparse.Namespace) -> int:
     failed = False
     for entry in entries:
         if not options.json:
-            print(entry.key)
+            say(entry.key)
         for check in verify(entry.key, images=options.images):
             failed |= check.passed is False
             if options.json:
                 print_json({"model": entry.key, **dataclasses.asdict(check)}, indent=None)
             else:
-                print(f"  {VERDICTS[check.passed]:<7}  {check.name}: {check.detail}", flush=True)
+                say(f"  {VERDICTS[check.passed]:<7}  {check.name}: {check.detail}", flush=True)
     return fail("A check failed.") if failed else 0

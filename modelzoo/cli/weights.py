@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from modelzoo import registry, store
 from modelzoo.cli.arguments import add_command, add_file, add_model
-from modelzoo.cli.printing import fail, print_card, print_json
+from modelzoo.cli.printing import fail, print_card, print_json, say
 from modelzoo.errors import ModelZooError
 
 DOWNLOADS = 4  # at a time
@@ -80,14 +80,14 @@ def _download(options: argparse.Namespace) -> int:
 def _add(options: argparse.Namespace) -> int:
     name = options.name or store.recognize(options.file)
     if options.name is None and not options.json:
-        print(f"{options.file} has the weights of {name}")
+        say(f"{options.file} has the weights of {name}")
     _print_place(options, name, store.add(name, options.file, average=options.average))
     return 0
 
 
 def _bundle(options: argparse.Namespace) -> int:
     store.bundle(options.names, options.output)
-    print_json(str(options.output)) if options.json else print(options.output)
+    print_json(str(options.output)) if options.json else say(options.output)
     return 0
 
 
@@ -119,4 +119,4 @@ def _print_place(options: argparse.Namespace, name: str, path: Path) -> None:
     if options.json:
         print_json({"model": registry.info(name).key, "path": str(path)}, indent=None)
     else:
-        print(path)
+        say(path)

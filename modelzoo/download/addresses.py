@@ -19,8 +19,9 @@ def without_password(url: str) -> str:
     """The address as it may be shown and recorded: without "user:password@"."""
     try:
         parts = urlsplit(url)
+        _ = parts.port  # raises ValueError where the password has a "/" and thus ends the host
     except ValueError:  # no address at all, but a password may be in it
-        return re.sub(r"//[^/]*@", "//", url)
+        return re.sub(r"//.*@", "//", url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
