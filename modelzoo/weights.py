@@ -1,4 +1,4 @@
-"""modelzoo weight files: HDF5 <-> {"layer/weight": array}, and their strict assignment to a model.
+"""modelzoo weight files: HDF5 <-> {"layer/weight": array}, read strictly.
 
 A file holds one dataset per weight, `layer/weight`, and Keras' legacy attributes `layer_names` and
 `weight_names`, so that every Keras since 2.0 also reads it with `load_weights(path, by_name=True)`.
@@ -7,27 +7,23 @@ made from. Equal contents give equal bytes: no dates, no random names. One file 
 without the head.
 
 Values are finite, and of 16, 32 or 64 bits of floating point: nothing else is written, and what else a file
-holds is refused. A model gets them in its own dtype.
+holds is refused.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
 
-from modelzoo import variables
 from modelzoo.errors import WeightsMismatch, abbreviated, readable
 from modelzoo.files import atomic_write
 from modelzoo.formats import hdf5
-
-if TYPE_CHECKING:
-    import keras
 
 PROVENANCE = "modelzoo"  # the root attribute that holds the provenance
 WARNING = "warning"  # in a provenance: what whoever loads the file should know
@@ -100,36 +96,37 @@ def read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
             yield name, _values(file, place)
 
 
-def shapes(model: keras.Model) -> dict[str, Shape]:
-    """The shape of each weight of a Keras model by `layer/weight`, in the order of the layers."""
-    return {path: tuple(variable.shape) for path, variable in _variables(model)}
+class Arrays(Mapping[str, np.ndarray]):
+    """Arrays by their paths; each is read or computed when it is asked for, and not kept."""
+
+    def __init__(self, paths: Collection[str], array: Callable[[str], np.ndarray]):
+        self._paths, self._array = paths, array
+
+    def __getitem__(self, path: str) -> np.ndarray:
+        if path not in self._paths:
+            raise KeyError(path)
+        return self._array(path)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
-def assign(model: keras.Model, path: Path, *, skip: Collection[str] = ()) -> None:
-    """Sets every weight of the model from a modelzoo weight file.
+@contextmanager
+def opened(path: Path, expected: Mapping[str, Shape], *, skip: Collection[str] = ()) -> Generator[Arrays]:
+    """The expected weights of a modelzoo weight file, read one by one while the block lasts.
 
     Nothing may be missing and nothing unexpected, but for the layers named in `skip`: the file may have
-    them or not, and the model's keep their values (a new head, or a top that the model does not have). Raises
-    WeightsMismatch; the model is then unchanged, or for values that are not finite half filled: they are
-    looked at while they are read.
+    them or not, and they are not read (a new head, or a top that the model does not have). Raises
+    WeightsMismatch, for values that are not finite when they are asked for.
     """
-    targets = {name: variable for name, variable in _variables(model) if _layer(name) not in skip}
+    expected = {name: shape for name, shape in expected.items() if _layer(name) not in skip}
     with _open(path) as file:
         places = _places(file)
-        _check(file, places, {name: tuple(variable.shape) for name, variable in targets.items()}, skip)
-        for name, variable in targets.items():
-            array = _values(file, places[name])
-            _check_range(path, name, array, variable.dtype)
-            variables.set_value(variable, array)
-
-
-def assign_values(
-    model: keras.Model, values: Callable[[str, Shape], np.ndarray], *, skip: Collection[str] = ()
-) -> None:
-    """Sets every weight of the model, but for the layers named in `skip`, to values(path, shape)."""
-    for path, variable in _variables(model):
-        if _layer(path) not in skip:
-            variables.set_value(variable, values(path, tuple(variable.shape)))
+        _check(file, places, expected, skip)
+        yield Arrays(expected, lambda name: _values(file, places[name]))
 
 
 def check(path: Path, expected: Mapping[str, Shape], *, skip: Collection[str] = ()) -> None:
@@ -137,18 +134,9 @@ def check(path: Path, expected: Mapping[str, Shape], *, skip: Collection[str] = 
 
     All values are read: they are finite.
     """
-    with _open(path) as file:
-        expected = {name: shape for name, shape in expected.items() if _layer(name) not in skip}
-        places = _places(file)
-        _check(file, places, expected, skip)
-        for name in expected:
-            _values(file, places[name])
-
-
-def _variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
-    for layer in model.layers:
-        for variable in layer.weights:
-            yield f"{layer.name}/{variable.name}", variable
+    with opened(path, expected, skip=skip) as arrays:
+        for _ in arrays.values():
+            pass
 
 
 def _layer(path: str) -> str:
@@ -207,13 +195,6 @@ def _check_finite(file: str, name: str, array: np.ndarray) -> None:
             f"{file} holds values of {readable(name)} that are not finite: the file is damaged, or its "
             "training diverged. Use another file."
         )
-
-
-def _check_range(path: Path, name: str, array: np.ndarray, dtype: str) -> None:
-    """Raises WeightsMismatch for values that would become infinite in the model's dtype."""
-    target = np.dtype(np.float16 if dtype == "float16" else np.float64 if dtype == "float64" else np.float32)
-    if array.dtype.itemsize > target.itemsize and (np.abs(array) > np.finfo(target).max).any():
-        raise WeightsMismatch(f"{path} holds values of {readable(name)} beyond the range of {target}.")
 
 
 def _is_float(dtype: np.dtype) -> bool:

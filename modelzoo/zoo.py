@@ -6,7 +6,8 @@ import glob
 import logging
 import operator
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
@@ -18,6 +19,9 @@ from modelzoo.store import PRETRAINED, Located
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
+
+    from modelzoo.graph import Graph
 
 LOG = logging.getLogger("modelzoo")
 FROM_ENTRY = "entry"
@@ -72,7 +76,7 @@ def load(
         tests; or a path to a modelzoo weight file or to the upstream's own.
     classes: another number than the entry's gives a new, randomly initialized head on the same backbone.
     classifier_activation: "entry" means what the registry states (softmax, mostly; of one class, for which
-        that is always 1, sigmoid); None means logits; otherwise the name of a Keras activation.
+        that is always 1, sigmoid); None means logits; otherwise the name of an activation, such as "sigmoid".
     input_shape: (height, width, channels); None for a side of any length. Default: the entry's.
         Other than three channels only with weights=None.
     features: names of feature maps, ("C2", "C3", "C4", "C5") with strides 4, 8, 16 and 32, or one, or
@@ -103,30 +107,64 @@ def find_weights(entry: Entry, options: NetworkOptions, weights: str | os.PathLi
 
 def load_entry(entry: Entry, options: NetworkOptions, weights: Weights) -> keras.Model:
     """The network of an entry with weights that find_weights() gave; see load()."""
+    from modelzoo import architectures, variables
+    from modelzoo.backends import keras as backend
+    from modelzoo.backends import keras_values
+    from modelzoo.backends.keras_sizes import state_smallest
+
+    facts, network = entry.graph, graph_of(entry, options)
+    model = backend.model(network, dtype=options.dtype, as_dict=bool(options.features))
+    if None in network.inputs[architectures.IMAGES][1:3]:
+        smallest = architectures.smallest_side(facts.family, facts.variant, top=options.top)
+        state_smallest(model, smallest)
+    with values(entry, options, weights, network) as arrays:
+        keras_values.assign(model, arrays.items())
+    variables.initialize(model)  # what has no value yet: all, a new head, the seeds of layers that drop
+    return model
+
+
+def graph_of(entry: Entry, options: NetworkOptions) -> Graph:
+    """The part of an entry's network that the options ask for."""
     from modelzoo import architectures
 
-    graph = entry.graph
-    network = architectures.build(
-        graph.family,
-        graph.variant,
-        input_shape=options.input_shape or graph.input_shape,
-        classes=(options.classes or graph.classes) if options.top else None,
+    facts = entry.graph
+    graph = architectures.build(
+        facts.family,
+        facts.variant,
+        input_shape=options.input_shape or facts.input_shape,
+        classes=(options.classes or facts.classes) if options.top else None,
         pooling=options.pooling,
         classifier_activation=_activation(entry, options),
-        dtype=options.dtype,
-        initialize=False,
         name=options.name or entry.key.replace(".", "_"),
     )
-    model = network.model()
-    new_head = options.classes not in (None, graph.classes)
-    top = architectures.top_layers(graph)
+    return graph.features(options.features) if options.features else graph
+
+
+@contextmanager
+def values(
+    entry: Entry, options: NetworkOptions, weights: Weights, graph: Graph
+) -> Generator[Mapping[str, np.ndarray]]:
+    """The weights of the graph by path, as far as `weights` gives them, read one by one.
+
+    Random ones it does not give, nor those of a head for another number of classes. A file must be the
+    entry's and have all that its network has, what the graph leaves out aside.
+    """
+    from modelzoo import architectures
+    from modelzoo.architectures import synthetic
+    from modelzoo.weights import Arrays
+
+    top = architectures.top_layers(entry.graph)
+    new_head = options.classes not in (None, entry.graph.classes)
     skip = (top.head if new_head else ()) if options.top else top.layers
+    shapes = {path: s for path, s in graph.weight_shapes.items() if path.rpartition("/")[0] not in skip}
     if isinstance(weights, Located):
-        _assign(model, weights, skip)
+        with _opened(weights, skip) as arrays:
+            yield Arrays(shapes, arrays.__getitem__)
     elif weights == SYNTHETIC:
-        _assign_synthetic(model, entry, skip)
-    network.initialize()  # what has no value yet: all, a new head, the seeds of layers that drop
-    return network.feature_model(options.features) if options.features else model
+        array = synthetic.values_of(entry.graph)
+        yield Arrays(shapes, lambda path: array(path, shapes[path]))
+    else:
+        yield {}
 
 
 def _activation(entry: Entry, options: NetworkOptions) -> str | None:
@@ -210,24 +248,20 @@ def _check_weights(weights: object) -> None:
     )
 
 
-def _assign(model: keras.Model, located: Located, skip: Collection[str]) -> None:
-    """Sets the weights from the file, layers of `skip` aside; a damaged file of the cache is replaced."""
-    from modelzoo import weights
+@contextmanager
+def _opened(located: Located, skip: Collection[str]) -> Generator[Mapping[str, np.ndarray]]:
+    """The weights in the file, layers of `skip` aside; a damaged file of the cache is replaced."""
+    from modelzoo import conversion, weights
 
+    entry = located.entry
     with store.checked(located).file(include_top=not skip) as path:
-        store.check_owner(located.entry, path)
-        weights.assign(model, path, skip=skip)
-        warn(located.entry, weights.warning(path))
+        store.check_owner(entry, path)
+        with weights.opened(path, conversion.weight_shapes(entry), skip=skip) as arrays:
+            yield arrays
+        warn(entry, weights.warning(path))
 
 
 def warn(entry: Entry, warning: str | None) -> None:
     """Logs what the provenance of an entry's weights warns of."""
     if warning:
         LOG.warning("%s: %s", entry.key, warning)
-
-
-def _assign_synthetic(model: keras.Model, entry: Entry, skip: Collection[str]) -> None:
-    from modelzoo import weights
-    from modelzoo.architectures import synthetic
-
-    weights.assign_values(model, synthetic.values_of(entry.graph), skip=skip)

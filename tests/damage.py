@@ -35,14 +35,14 @@ def flipped_weights(name: str, sound: Path, count: int) -> dict[str, int]:
     """What became of flips in the cached file of a model, whose sound weights are in another file."""
     from modelzoo import registry, store, weights, zoo
 
-    model = zoo.load(name)
     expected, entry = dict(weights.read(sound)), registry.info(name)
+    graph = zoo.graph_of(entry, zoo.NetworkOptions())
     outcomes: Counter[str] = Counter()
     for seed in range(count):
         located = store.locate(entry)
         flip(located.path, random.Random(seed))
-        zoo._assign(model, store.locate(entry), ())
-        values = {f"{layer.name}/{v.name}": v.numpy() for layer in model.layers for v in layer.weights}
+        with zoo.values(entry, zoo.NetworkOptions(), store.locate(entry), graph) as arrays:
+            values = dict(arrays)
         right = all(np.array_equal(values[path], expected[path]) for path in expected)
         outcomes["obtained again" if right else "wrong"] += 1
     return dict(outcomes)
@@ -51,7 +51,7 @@ def flipped_weights(name: str, sound: Path, count: int) -> dict[str, int]:
 def flipped_networks(name: str, images: np.ndarray, count: int) -> dict[str, int]:
     """What became of flips in the compiled network of a model: it answers, or is compiled again."""
     from modelzoo import runtimes, settings
-    from modelzoo.runtimes import Deployment, openvino
+    from modelzoo.runtimes import Deployment
     from modelzoo.zoo import NetworkOptions
 
     deployment = Deployment(name, runtime="openvino")
@@ -64,8 +64,7 @@ def flipped_networks(name: str, images: np.ndarray, count: int) -> dict[str, int
         path.write_bytes(content)
         flip(path, random.Random(seed))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(openvino, "compile_model", lambda *_: sound)  # which takes seconds
-            patch.setattr(runtimes.start.zoo, "load_entry", lambda *_: None)
+            patch.setattr(runtimes.start, "_compile", lambda *_: sound)  # which takes seconds
             network = runtimes.predictor(deployment, NetworkOptions())
         right = np.array_equal(network.predict(images), expected)
         outcome = "compiled again" if network is sound else "accepted"

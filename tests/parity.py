@@ -16,11 +16,13 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow's plain kernel
 import numpy as np
 
 import modelzoo
+from modelzoo import zoo
 from modelzoo.architectures import FAMILIES, Proof
 from modelzoo.registry import Entry
 from modelzoo.runtimes import openvino
 from modelzoo.runtimes.keras import KerasPredictor
 from modelzoo.verification import comparison, originals
+from modelzoo.zoo import NetworkOptions
 
 HEADER = f"{'model':<40} {'original program':<44} {'std':>7} {'logits':>8} {'C2..C4':>8} {'C5':>8}  argmax"
 
@@ -51,8 +53,13 @@ def runtime_error(entry: Entry, runtime: str, **arguments) -> float:
     images = np.concatenate([noise, noise[:, ::-1]])
     model = modelzoo.load(entry.key, weights="synthetic", **arguments)
     expected = keras.ops.convert_to_numpy(model(images, training=False))
-    predictor = KerasPredictor(model) if runtime == "keras" else openvino.compile_model(model, "f32")
-    return comparison.relative(predictor.predict(images), expected)
+    if runtime == "keras":
+        return comparison.relative(KerasPredictor(model).predict(images), expected)
+    options = NetworkOptions(**arguments)
+    graph = zoo.graph_of(entry, options)
+    with zoo.values(entry, options, zoo.SYNTHETIC, graph) as arrays:
+        network = openvino.compile_graph(graph, arrays, "f32")
+    return comparison.relative(network.predict(images), expected)
 
 
 def limits() -> str:

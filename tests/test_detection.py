@@ -21,7 +21,6 @@ from PIL import Image
 import modelzoo
 from modelzoo import cli, labels, weights
 from modelzoo.architectures import synthetic, yolo
-from modelzoo.architectures.layers import Layers
 from modelzoo.conversion import shapes
 from modelzoo.images import axes
 from modelzoo.runtimes import Deployment
@@ -30,6 +29,7 @@ from modelzoo.tasks.boxes import OVERLAP, best_boxes, read_cells
 from modelzoo.tasks.detection import _in_image
 from modelzoo.verification.comparison import synthetic_weights
 from tests.conftest import CAT, ROOT
+from tests.networks import model_of
 
 GOLDEN = np.load(ROOT / "tests" / "goldens" / "detection_darknet.npz")
 SIDE = 192
@@ -481,8 +481,7 @@ def test_reorg_moves_pixels_as_the_loop_of_darknet_does():
         row, column = j * stride + k // quarter // stride, i * stride + k // quarter % stride
         place = column + width * stride * (row + height * stride * (k % quarter))
         expected[i + width * (j + height * k)] = x[place]
-    images = keras.Input((height, width, channels))
-    model = keras.Model(images, yolo.reorg(Layers(), images, "reorg"))
+    model = model_of(lambda nn, images: yolo.reorg(nn, images, "reorg"), (height, width, channels))
     ours = model(x.reshape(1, channels, height, width).transpose(0, 2, 3, 1)).numpy()[0]
     wanted = expected.reshape(channels * 4, height // 2, width // 2).transpose(1, 2, 0)
     assert np.array_equal(ours, wanted)

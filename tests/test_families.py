@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import subprocess
 import sys
 from dataclasses import replace
 
-import keras
 import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import architectures, registry, weights
+from modelzoo import architectures, registry
 from modelzoo.architectures import FAMILIES, Family, Proof, synthetic
 from modelzoo.architectures.layers import Layers
-from modelzoo.architectures.recorder import Recorder, ShapeOnly
-from modelzoo.registry import Graph
+from modelzoo.backends import keras as backend
+from modelzoo.backends import keras_values
+from modelzoo.registry import Architecture
 from modelzoo.verification import checks, comparison
 from tests.conftest import ROOT
+from tests.networks import graph_of
 
 FOLDER = ROOT / "modelzoo" / "architectures"
 LAYER_NAMES = ROOT / "tests" / "goldens" / "layer_names"
 GRAPHS = list(
     {(e.graph.family, e.graph.variant): e.graph for e in map(modelzoo.info, modelzoo.list_models())}.values()
 )
-WORDS = [name for name, _ in inspect.getmembers(Layers, inspect.isfunction) if not name.startswith("_")]
+WORDS = [name for name in vars(Layers) if not name.startswith("_")]
 
 
 def test_the_list_has_every_file_that_states_a_family():
@@ -90,17 +90,7 @@ def test_a_weight_without_a_rule_is_refused():
         synthetic.array("dropout/seed", (2,))
 
 
-# The top, which is found by running it without Keras
-
-
-def test_the_recorder_knows_every_word_of_the_vocabulary():
-    assert [n for n, _ in inspect.getmembers(Recorder, inspect.isfunction) if not n.startswith("_")] == WORDS
-    for word in WORDS:
-        parameters = [
-            [(p.name, p.kind, p.default) for p in inspect.signature(getattr(kind, word)).parameters.values()]
-            for kind in (Layers, Recorder)
-        ]
-        assert parameters[0] == parameters[1], word
+# The vocabulary
 
 
 CALLS = [
@@ -129,29 +119,26 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("word", "arguments", "options"), CALLS)
-def test_the_recorder_gives_the_shapes_of_keras(word, arguments, options):
-    images = keras.Input((16, 18, 4), batch_size=1)
-    expected = getattr(Layers(), word)(images, *arguments, name="x_depthwise", **options)
-    recorder = Recorder()
-    found = getattr(recorder, word)(ShapeOnly((1, 16, 18, 4)), *arguments, name="x_depthwise", **options)
-    assert found.shape == expected.shape
-    has_weights = bool(keras.Model(images, expected).weights)
-    assert list(recorder.weights) == ["x_depthwise"] * has_weights
+def test_every_word_has_the_shape_and_the_weights_that_keras_gives_its_layer(word, arguments, options):
+    graph = graph_of(
+        lambda nn, images: getattr(nn, word)(images, *arguments, name="x_depthwise", **options), (16, 18, 4)
+    )
+    model = backend.model(graph)
+    assert model.output_shape == graph.shape("x_depthwise")
+    assert list(keras_values.shapes(model).items()) == list(graph.weight_shapes.items())
 
 
 @pytest.mark.parametrize("word", ["add", "concat"])
-def test_the_recorder_gives_the_shapes_of_keras_for_branches(word):
-    images = keras.Input((16, 18, 4), batch_size=1)
-    expected = getattr(Layers(), word)([images, images], name="x")
-    found = getattr(Recorder(), word)([ShapeOnly((1, 16, 18, 4))] * 2, name="x")
-    assert found.shape == expected.shape
+def test_words_for_branches_have_the_shape_that_keras_gives_them(word):
+    graph = graph_of(lambda nn, images: getattr(nn, word)([images, images], name="x"), (16, 18, 4))
+    assert backend.model(graph).output_shape == graph.shape("x")
 
 
 def test_every_word_is_compared_with_keras():
     assert {word for word, _, _ in CALLS} | {"add", "concat"} == set(WORDS)
 
 
-def one_of_each_top() -> list[Graph]:
+def one_of_each_top() -> list[Architecture]:
     """For each family, the smallest networks with tops of different layers."""
     entries = sorted(map(modelzoo.info, modelzoo.list_models()), key=lambda entry: -entry.parameters)
     return list({(e.graph.family, architectures.top_layers(e.graph)): e.graph for e in entries}.values())
@@ -161,11 +148,9 @@ def one_of_each_top() -> list[Graph]:
 def test_the_head_is_what_depends_on_the_number_of_classes(graph):
     """Its weights have other shapes with other classes, and no others have."""
     few, more = (
-        weights.shapes(
-            architectures.build(
-                graph.family, graph.variant, input_shape=(224, 224, 3), classes=classes, initialize=False
-            ).model()
-        )
+        architectures.build(
+            graph.family, graph.variant, input_shape=(224, 224, 3), classes=classes
+        ).weight_shapes
         for classes in (4, 9)
     )
     _, head = architectures.top_weights(graph, few)

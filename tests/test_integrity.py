@@ -234,7 +234,7 @@ def test_a_flipped_bit_in_the_compiled_network_of_a_users_file_is_found(cached, 
 def network(cached, cache) -> Path:
     """A file of the cache that says it is a compiled network of the custom model; no runtime takes it."""
     key = compiled.Key(cached.stem, '{"facts": "of no runtime"}')
-    compiled.keep(key, memoryview(bytes(range(256))), "a warning")
+    compiled.keep(key, lambda file: file.write(bytes(range(256))), "a warning")
     assert compiled.find(key).warning == "a warning"
     (path,) = networks(cache)
     return path
@@ -371,10 +371,15 @@ def order(monkeypatch) -> list[tuple[str, str]]:
     return found
 
 
+def written(path) -> None:
+    with weight_cache.writing(path) as file:
+        file.write(b"{}")
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="tells by it which file is synced")
 def test_every_file_is_on_the_disk_before_it_has_its_name(order, host, cache, tmp_path, tiny_file):
     files_given = {
-        "small": lambda: weight_cache.write(cache / "models" / "x.json", [b"{}"]),
+        "small": lambda: written(cache / "models" / "x.json"),
         "downloaded": lambda: modelzoo.weights_file(CUSTOM),
         "added": lambda: modelzoo.add(CUSTOM, tiny_file),
         "compiled": predictor,
@@ -396,11 +401,11 @@ def test_every_file_is_on_the_disk_before_it_has_its_name(order, host, cache, tm
 
 
 def test_a_network_that_cannot_be_kept_says_what_to_set(cached, cache, monkeypatch, caplog):
-    def full(target, parts):
+    def full(target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(weight_cache, "write", full)
-    compiled.keep(compiled.Key(cached.stem, "{}"), memoryview(b"network"), None)
+    monkeypatch.setattr(weight_cache, "writing", full)
+    compiled.keep(compiled.Key(cached.stem, "{}"), lambda file: file.write(b"network"), None)
     advice = f"MODELZOO_CACHE=FOLDER{os.pathsep}{cache} writes to FOLDER and reads from both."
     again = f"The compiled network of {cached.stem} cannot be kept, so that every start compiles it again:"
     assert caplog.messages == [f"{again} No space left on device. {advice}"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 
 import h5py
 import keras
@@ -10,13 +12,17 @@ import numpy as np
 import pytest
 
 import modelzoo
+import modelzoo.backends.keras
 from benchmarks.precision import middle_square
-from modelzoo import architectures, conversion, weights
+from modelzoo import architectures, backends, conversion, weights
 from modelzoo.architectures import Proof, synthetic
 from modelzoo.architectures.keras_applications import IMAGENET_MEAN, IMAGENET_STD, VARIANTS
+from modelzoo.backends import keras_values
 from modelzoo.conversion import CONVERTERS, keras_applications, keras_refusals, layouts, pairing
 from modelzoo.errors import ConversionError
 from modelzoo.formats import read_keras_h5, write_keras_h5
+from modelzoo.graph import Graph
+from modelzoo.graph.normalization import Normalization, Rescale
 from modelzoo.verification import comparison, keras_originals
 from modelzoo.verification.comparison import relative
 from tests.conftest import SHARED
@@ -49,26 +55,32 @@ LIMIT = Proof().limit
 HEIGHT, WIDTH = Proof().odd_size
 
 
-def ours(entry, top: bool = True) -> architectures.Network:
-    """Our network with synthetic weights, for images of any size if it can."""
+def ours(entry, top: bool = True) -> Graph:
+    """Our network, whose outputs are all maps and the output, for images of any size if it can."""
     sides = (HEIGHT, WIDTH) if VARIANTS[entry.graph.variant].fixed_size else (None, None)
-    network = architectures.build(
+    graph = architectures.build(
         entry.graph.family,
         entry.graph.variant,
         input_shape=(*sides, 3),
         classes=entry.graph.classes if top else None,
-        initialize=False,
     )
-    weights.assign_values(network.model(), synthetic.values_of(entry.graph))
-    return network
+    return graph.with_outputs(graph.maps | {"output": graph.output})
 
 
-def errors(entry, network, original) -> dict[str, float]:
-    """The relative L2 errors of all maps and of the output, on one image."""
+def fill(model: keras.Model, entry, graph: Graph) -> None:
+    """Gives our network its synthetic weights."""
+    array = synthetic.values_of(entry.graph)
+    keras_values.assign(model, ((path, array(path, shape)) for path, shape in graph.weight_shapes.items()))
+
+
+def errors(entry, graph: Graph, original) -> dict[str, float]:
+    """The relative L2 errors of all maps and of the output, on one image and synthetic weights."""
+    model = backends.keras.model(graph)
+    fill(model, entry, graph)
     image = comparison.image(entry, HEIGHT, WIDTH)
     theirs = keras_originals.maps(original, entry) | {"output": original.output}
     theirs = keras.Model(original.inputs[0], theirs)(image, training=False)
-    mine = keras.Model(network.images, network.maps | {"output": network.output})(image, training=False)
+    mine = model(image, training=False)
     assert mine.keys() == theirs.keys()
     return {name: relative(mine[name], theirs[name]) for name in theirs}
 
@@ -84,24 +96,24 @@ def _memory():
 def test_our_copy_computes_what_keras_does(key):
     entry = modelzoo.info(key)
     top = key != "vgg16.keras"
-    network = ours(entry, top)
+    graph = ours(entry, top)
     original = keras_originals.original(entry, HEIGHT, WIDTH, include_top=top)
-    keras_originals.fill(original, entry, weights.shapes(network.model()))
-    found = errors(entry, network, original)
+    keras_originals.fill(original, entry, graph.weight_shapes)
+    found = errors(entry, graph, original)
     assert max(found.values()) <= LIMIT, found
 
 
 def test_efficientnet_computes_what_keras_does_with_a_file_of_the_official_kind(tmp_path, monkeypatch):
     """Keras divides once more by the deviation, but only if it takes the file for the official one."""
     entry = modelzoo.info(EFFICIENTNET)
-    network = ours(entry, top=False)
+    graph = ours(entry, top=False)
     path = tmp_path / "efficientnetb0_notop.h5"
     original = keras_originals.original(entry, HEIGHT, WIDTH, include_top=False)
-    keras_originals.fill(original, entry, weights.shapes(network.model()))
+    keras_originals.fill(original, entry, graph.weight_shapes)
     original.save(path)
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *arguments, **options: str(path))
     original = keras_originals.original(entry, HEIGHT, WIDTH, include_top=False, weights="imagenet")
-    found = errors(entry, network, original)
+    found = errors(entry, graph, original)
     assert max(found.values()) <= LIMIT, found
 
 
@@ -144,18 +156,21 @@ def test_every_weight_of_a_network_with_two_hundred_numbered_layers_has_its_name
 
 
 def test_layer_names_do_not_depend_on_what_was_built_before():
-    names = [[layer.name for layer in build("xception").layers] for _ in range(2)]
+    names = [[layer.name for layer in built("xception").layers] for _ in range(2)]
     assert names[0] == names[1]
     assert {"conv2d", "conv2d_3", "batch_normalization_3"} <= set(names[0])
 
 
-def build(variant: str, side: int | None = 96, channels: int = 3, **options) -> keras.Model:
-    shape = (side, side, channels)
-    return architectures.build("keras_applications", variant, input_shape=shape, **options).model()
+def build(variant: str, side: int | None = 96, channels: int = 3, **options) -> Graph:
+    return architectures.build("keras_applications", variant, input_shape=(side, side, channels), **options)
+
+
+def built(variant: str, **options) -> keras.Model:
+    return backends.keras.model(build(variant), **options)
 
 
 def test_layers_compute_in_the_requested_dtype():
-    model = build("mobilenet_0.25", dtype="mixed_bfloat16", initialize=False)
+    model = built("mobilenet_0.25", dtype="mixed_bfloat16")
     assert {layer.compute_dtype for layer in model.layers[1:]} == {"bfloat16"}
     assert {weight.dtype for weight in model.weights} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
@@ -164,27 +179,62 @@ def test_layers_compute_in_the_requested_dtype():
 @pytest.mark.parametrize(
     "variant", ["mobilenet_0.25", "convnext_tiny", "efficientnet_b0", "efficientnet_v2_b0"]
 )
-def test_images_may_have_four_channels(variant):
-    assert build(variant, channels=4, initialize=False).input_shape[-1] == 4
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_may_have_another_number_of_channels(variant, channels):
+    model = backends.keras.model(build(variant, channels=channels))
+    assert model.input_shape[-1] == channels
 
 
-def test_nasnet_is_built_for_one_size_only():
+@pytest.mark.filterwarnings("ignore:This model usually expects 1 or 3 input channels")
+@pytest.mark.parametrize("variant", ["convnext_tiny", "efficientnet_b0", "efficientnet_v2_b0"])
+def test_images_without_three_channels_are_not_normalized_by_what_three_have(variant):
+    found = [node.operator for node in build(variant, channels=4).nodes]
+    assert [op for op in found if isinstance(op, Normalization)] == [Normalization((0.0,) * 4, (1.0,) * 4)]
+    if variant == "efficientnet_v2_b0":
+        with keras.StatelessScope(initialize_variables=False):
+            theirs = keras.applications.EfficientNetV2B0(
+                include_top=False, weights=None, input_shape=(96, 96, 4)
+            )
+        rescaling = next(layer for layer in theirs.layers if isinstance(layer, keras.layers.Rescaling))
+        assert next(op for op in found if isinstance(op, Rescale)) == Rescale(
+            rescaling.scale, rescaling.offset
+        )
+
+
+def test_no_framework_is_imported_to_build_a_network():
+    program = (
+        "import sys; from modelzoo import architectures;"
+        "architectures.build('keras_applications', 'nasnet_mobile', input_shape=(224, 224, 3), classes=1000);"
+        "print(sorted({'keras', 'tensorflow', 'openvino', 'numpy'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("sides", [(None, None), (None, 224), (224, None)])
+def test_nasnet_is_built_for_one_size_only(sides):
     with pytest.raises(ValueError, match="builds NASNetMobile for one size of images: name both sides"):
-        build("nasnet_mobile", side=None)
+        architectures.build("keras_applications", "nasnet_mobile", input_shape=(*sides, 3))
 
 
 def test_vgg_says_how_large_its_images_must_be():
-    with pytest.raises(ValueError, match="at least 224x224"):
+    with pytest.raises(ValueError, match="at least 224 x 224 pixels, got 96 x 96"):
         build("vgg16", side=96, classes=10)
 
 
-def test_channels_first_is_refused():
-    keras.config.set_image_data_format("channels_first")
-    try:
-        with pytest.raises(ValueError, match="set_image_data_format"):
-            build("mobilenet_0.25")
-    finally:
-        keras.config.set_image_data_format("channels_last")
+def test_keras_data_format_does_not_matter():
+    image = synthetic.images(96, 96)
+    outputs = []
+    for data_format in ("channels_last", "channels_first"):
+        keras.config.set_image_data_format(data_format)
+        try:
+            graph = build("mobilenet_0.25")
+            model = backends.keras.model(graph)
+            fill(model, modelzoo.info(MOBILENET), graph)
+            outputs.append(np.asarray(model(image, training=False)))
+        finally:
+            keras.config.set_image_data_format("channels_last")
+    assert (outputs[0] == outputs[1]).all()
 
 
 # Names of other times

@@ -29,12 +29,9 @@ def test_a_weight_of_the_network_is_not_ignored(name):
 
 
 def test_a_shift_moves_the_map_by_one_pixel():
-    import keras
+    from tests.networks import model_of
 
-    from modelzoo.architectures.layers import Layers
-
-    images = keras.Input((None, None, 1))
-    model = keras.Model(images, Layers().shift(images, name="shift"))
+    model = model_of(lambda nn, images: nn.shift(images, name="shift"), (None, None, 1))
     shifted = np.asarray(model(np.arange(1.0, 7.0, dtype=np.float32).reshape(1, 2, 3, 1)))
     assert shifted[0, ..., 0].tolist() == [[5, 6, 0], [0, 0, 0]]
 
@@ -42,11 +39,10 @@ def test_a_shift_moves_the_map_by_one_pixel():
 def test_a_network_with_shifts_loads_from_keras_own_format(tmp_path):
     import keras
 
-    from modelzoo.architectures.layers import Layers
     from modelzoo.architectures.nasnet import factorized_reduction
+    from tests.networks import model_of
 
-    images = keras.Input((None, None, 4))
-    model = keras.Model(images, factorized_reduction(Layers(), images, 5, "reduce"))
+    model = model_of(lambda nn, images: factorized_reduction(nn, images, 5, "reduce"), (None, None, 4))
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     noise = np.random.default_rng(0).normal(size=(1, 7, 6, 4)).astype(np.float32)

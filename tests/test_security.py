@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelzoo import settings
+from modelzoo import errors, settings
 from modelzoo.download import transfer
 from modelzoo.download.fetch import MAX_BYTES, MAX_SMALL_BYTES
 from modelzoo.formats import FORMATS, archives, hdf5, leveldb_table, safetensors, tensors
@@ -50,6 +50,7 @@ FIGURES = [
     f"{memory.MAX_BYTES // GIGA} GB for all that take more than {memory.SMALL_BYTES // MEGA} MB each",
     f"{mirror.MAX_INDEX_BYTES // MEBI} MiB and {mirror.MAX_MODELS:,} models, 128 MiB of memory",
     f"an image of a known answer | {MAX_SMALL_BYTES // MEBI} MiB",
+    f"cut to {errors.LONGEST_LINE:,} characters a line",
     f"any other download | {MAX_BYTES // GIBI} GiB",
     f"({settings.DEFAULT_TIMEOUT:g} s) without {transfer.PROGRESS // 1024} KiB of progress",
     "a second of processor time and 128 MiB",  # of fuzzing, which breaks off otherwise

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from modelzoo.architectures.inception_resnet import BLOCK_8, Residual, residual_block
-from modelzoo.architectures.layers import Layers
 from modelzoo.conversion import slim_inception as inception
+from tests.networks import model_of
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,8 @@ def test_weights_may_not_be_left_over(name):
 
 
 def test_a_residual_block_saves_and_loads(tmp_path):
-    images = keras.Input((5, 7, 16))
-    output = residual_block(Layers(), images, Residual(BLOCK_8, 0.2), "block8_1")
-    model = keras.Model(images, output)
+    residual = Residual(BLOCK_8, 0.2)
+    model = model_of(lambda nn, images: residual_block(nn, images, residual, "block8_1"), (5, 7, 16))
     model.save(tmp_path / "block.keras")
     again = keras.models.load_model(tmp_path / "block.keras")
     x = np.ones((1, 5, 7, 16), np.float32)

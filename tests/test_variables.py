@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import architectures, variables
+from modelzoo import variables
 from modelzoo.architectures import synthetic
 from modelzoo.errors import ModelZooError, UnsupportedKeras
 from tests.conftest import ROOT
+from tests.networks import built, initialized
 
 PRIVATE = re.compile(r"keras\.src|\b\w+\._(value|initializer|deferred_initialize)\b")
 
 
 def build(variant: str, **options) -> keras.Model:
-    return architectures.build("keras_applications", variant, input_shape=(96, 96, 3), **options).model()
+    return built("keras_applications", variant, input_shape=(96, 96, 3), **options)
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def fresh_answer():
     variables.can_wait.cache_clear()
 
 
-@pytest.mark.parametrize("variant", ["mobilenet_0.25", "mobilenet_v2_0.35"])  # built by Keras, and copied
+@pytest.mark.parametrize("variant", ["mobilenet_0.25", "mobilenet_v2_0.35"])
 def test_weights_are_initialized_when_they_are_needed_and_not_before(variant, monkeypatch):
     calls, initialize = [], keras.initializers.VarianceScaling.__call__
 
@@ -38,7 +39,7 @@ def test_weights_are_initialized_when_they_are_needed_and_not_before(variant, mo
         return initialize(initializer, shape, dtype)
 
     monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", count)
-    model = build(variant, classes=3, initialize=False)
+    model = build(variant, classes=3)
     kernels = [weight for weight in model.weights if weight.name == "kernel"]
     variables.set_value(kernels[0], np.ones(kernels[0].shape, np.float32))
     assert calls == []
@@ -50,7 +51,9 @@ def test_weights_are_initialized_when_they_are_needed_and_not_before(variant, mo
 
 
 def test_without_weights_they_are_random():
-    kernels = [layer.kernel for layer in build("mobilenet_0.25").layers if hasattr(layer, "kernel")]
+    kernels = [
+        layer.kernel for layer in initialized(build("mobilenet_0.25")).layers if hasattr(layer, "kernel")
+    ]
     assert all(np.any(kernel) for kernel in kernels)
 
 
@@ -58,7 +61,7 @@ def test_a_network_leaves_nothing_for_keras_to_initialize():
     from keras.src.backend.common import global_state
 
     before = list(global_state.get_global_attribute("uninitialized_variables") or ())
-    build("mobilenet_0.25", initialize=False)
+    build("mobilenet_0.25")
     assert list(global_state.get_global_attribute("uninitialized_variables") or ()) == before
 
 
@@ -69,8 +72,8 @@ def test_a_network_leaves_nothing_for_keras_to_initialize():
     ("key", "options"),
     [
         ("resnet9_cifar10.modelzoo", {}),
-        ("mobilenet_0.25_128.keras", {"weights": "synthetic"}),  # built by Keras
-        ("mobilenet_v2_0.35_96.keras", {"weights": "synthetic"}),  # copied
+        ("mobilenet_0.25_128.keras", {"weights": "synthetic"}),
+        ("mobilenet_v2_0.35_96.keras", {"weights": "synthetic"}),
         ("mobilenet_0.25_128.keras", {"weights": "synthetic", "include_top": False, "pooling": "avg"}),
     ],
 )
@@ -116,7 +119,7 @@ def test_a_keras_that_can_do_neither_is_named(monkeypatch):
     with pytest.raises(
         UnsupportedKeras, match=rf"Keras {keras.__version__} on \w+ refused both .*no such thing"
     ):
-        build("mobilenet_0.25", initialize=False)
+        build("mobilenet_0.25")
     assert issubclass(UnsupportedKeras, ModelZooError)  # the command line prints the sentence alone
 
 

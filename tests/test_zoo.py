@@ -15,6 +15,8 @@ import modelzoo
 from modelzoo import architectures, registry, store, weights, zoo
 from modelzoo.architectures import synthetic
 from modelzoo.architectures.sizes import smallest_side
+from modelzoo.backends import keras as backend
+from modelzoo.backends import keras_values
 from modelzoo.errors import ConversionError, UnknownModel, WeightsMismatch, WeightsUnavailable
 from tests.conftest import ROOT
 
@@ -63,7 +65,7 @@ def test_other_classes_give_a_new_head_on_the_same_backbone(resnet18_file):
     model = modelzoo.load(SMALL, weights=resnet18_file, classes=7)
     assert model.output_shape == (None, 7)
     assert kernel(model, "logits").std() > 0
-    for path, variable in weights._variables(model):
+    for path, variable in keras_values.by_path(model):
         if not path.startswith("logits/"):
             assert np.array_equal(variable.numpy(), synthetic.array(path, tuple(variable.shape))), path
 
@@ -157,12 +159,10 @@ def test_under_mixed_precision_every_output_but_feature_maps_is_float32(family, 
     graph = SMALLEST[family].graph
 
     def built(**form) -> keras.Model:
-        network = architectures.build(
-            family, graph.variant, input_shape=graph.input_shape, dtype=dtype, initialize=False, **form
-        )
-        half = dtype.removeprefix("mixed_")
-        assert {x.dtype for x in network.maps.values()} == {half}
-        return network.model()
+        network = architectures.build(family, graph.variant, input_shape=graph.input_shape, **form)
+        maps = backend.model(network.features(list(network.maps)), dtype=dtype, as_dict=True)
+        assert {x.dtype for x in maps.output.values()} == {dtype.removeprefix("mixed_")}
+        return backend.model(network, dtype=dtype)
 
     activations = (None, "softmax") if graph.activation else (None,)
     heads = [{"classes": 7, "classifier_activation": activation} for activation in activations]

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Tensor = Any  # symbolic, channels last: Keras', or a recorder.ShapeOnly
+from modelzoo.graph import Tensor
+
+if TYPE_CHECKING:
+    from modelzoo.architectures.layers import Layers
+
 NormOptions = dict[str, Any]  # of a batch norm, in the vocabulary's words: epsilon, momentum, scale
 Range = tuple[float, float]
 Size = tuple[int, int]  # height, width; pixels
@@ -40,7 +44,7 @@ class Proof:
     limit: float = 2e-6
 
 
-def average_pool(nn: Any, x: Tensor, variant: str) -> Tensor:
+def average_pool(nn: Layers, x: Tensor, variant: str) -> Tensor:
     """The layer `pool`: what most networks have between the last feature map and the logits."""
     return nn.global_pool(x, "avg", name="pool")
 
@@ -51,17 +55,16 @@ class Family:
 
     backbone: (nn, images, variant) -> the feature maps by name; Cn has stride 2**n, the last one feeds the
         head.
-    top: (nn, last feature map, variant) -> the vector that the logits are computed from. It uses the
-        vocabulary only: top.py runs it without Keras to find out which weights belong to the top.
+    top: (nn, last feature map, variant) -> the vector that the logits are computed from.
     detector: in place of a top and logits, (nn, feature maps, variant, classes) -> the output; as `top`.
     proof: how its networks are proven; `other_proofs` are those of the variants that differ.
     """
 
     variants: Mapping[str, Any]
-    backbone: Callable[[Any, Tensor, str], dict[str, Tensor]]
-    top: Callable[[Any, Tensor, str], Tensor] = average_pool
-    detector: Callable[[Any, dict[str, Tensor], str, int], Tensor] | None = None
-    # (variant, with top) -> the smallest side of images in pixels; None: found out by recording its layers.
+    backbone: Callable[[Layers, Tensor, str], dict[str, Tensor]]
+    top: Callable[[Layers, Tensor, str], Tensor] = average_pool
+    detector: Callable[[Layers, dict[str, Tensor], str, int], Tensor] | None = None
+    # (variant, with top) -> the smallest side of images in pixels; None: found by the shapes of its layers.
     smallest_side: Callable[[str, bool], int] | None = None
     proof: Proof = Proof()
     other_proofs: Mapping[str, Proof] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo.architectures.family import Family, NormOptions, Tensor
 
 if TYPE_CHECKING:
-    from modelzoo.architectures.layers import Layers
+    from modelzoo.architectures.layers import Layers, Padding
 
 NORM: NormOptions = {"epsilon": 1e-3, "momentum": 0.9997, "scale": False}
 
@@ -29,7 +29,7 @@ class Conv:
     filters: int
     kernel: int | tuple[int, int]  # a side, or (height, width)
     stride: int = 1
-    padding: str = "same"
+    padding: Padding = "same"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Pool:
 
     kind: str
     stride: int = 1
-    padding: str = "same"
+    padding: Padding = "same"
     size: int = 3
 
 

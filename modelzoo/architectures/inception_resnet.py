@@ -41,7 +41,7 @@ def apply(nn: Layers, x: Tensor, step: Step | Residual, name: str) -> Tensor:
 def residual_block(nn: Layers, x: Tensor, step: Residual, name: str) -> Tensor:
     """The projection has a bias, but no norm and no activation before the sum."""
     residual = nn.concat(inception.branches(nn, x, step.block, name), name=f"{name}_concat")
-    residual = nn.conv(residual, x.shape[-1], 1, bias=True, name=f"{name}_conv")
+    residual = nn.conv(residual, x.channels, 1, bias=True, name=f"{name}_conv")
     if step.scale != 1:
         residual = nn.scale(residual, step.scale, name=f"{name}_scale")
     x = nn.add([x, residual], name=f"{name}_add")

@@ -1,32 +1,31 @@
-"""keras.applications' networks: Keras' own function builds the graph, this file names its maps.
+"""keras.applications' networks: data, read off Keras' own models by scripts/graphs.py, and their heads.
 
-Where a layer must be another than Keras', for images of every size or to be saved, Keras' graph is only a
-template, whose weights never get values, and every layer of it is copied by its configuration. Layer names
-are Keras' own; those that Keras numbers by itself (`conv2d_17`) count from the beginning of the network, not
-of the process.
+Layer names are Keras' own; those that Keras numbers by itself (`conv2d_17`) count from the beginning of the
+network.
 """
 
 from __future__ import annotations
 
-import re
-import warnings
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from importlib import resources
+from typing import Any
 
-from modelzoo import variables
-from modelzoo.architectures.family import CHAINED_GAMMA, Family, Proof, Tensor, average_pool
+from modelzoo.architectures.family import CHAINED_GAMMA, Family, Proof, average_pool
+from modelzoo.architectures.layers import Layers
+from modelzoo.graph import Graph, Operator, Tensor
+from modelzoo.graph.normalization import Normalization, Rescale
+from modelzoo.graph.serialization import from_bytes
 
-if TYPE_CHECKING:
-    import keras
-
-    from modelzoo.architectures.layers import Layers
-
+GRAPHS = "graphs"  # the folder beside this file
 # EfficientNet's files keep their normalization beside the weights, the same in all of them: the mean, and the
 # standard deviation where the variance belongs. Keras makes up for that with one more division, but only when
 # it loads a file itself (https://github.com/tensorflow/tensorflow/issues/49930). Here they are constants.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+CHANNELS = len(IMAGENET_MEAN)
+FUNCTIONS = {"hard_swish": "hard_silu"}  # Keras' older name, which layers' names keep
 VGG_GRID = 7  # rows and columns of the last map that VGG's first dense layer covers
 SMALLEST = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}  # pixels; of all others 32
 
@@ -36,12 +35,12 @@ class Variant:
     """The facts of one network of keras.applications."""
 
     model: str  # the function's name there
-    maps: Mapping[str, str]  # C1, C2, ... -> the layer (or operation) that puts it out
+    maps: Mapping[str, str]  # C1, C2, ... -> the layer (or operation) there that puts it out
     options: Mapping[str, Any] = field(default_factory=dict)
     top: Callable[[Layers, Tensor], Tensor] | None = None  # from the last map to the logits; None: average
-    copied: bool = False  # some of its layers are changed, see _copied_layer
-    pads: str | None = None  # layers that pad by the size of the image, where the next one can do it
+    pads: str | None = None  # layers there that pad by the size of the image, where the next one can do it
     fixed_size: bool = False  # built for one size of images only
+    other_rescale: Rescale | None = None  # the first layer's, of images without three channels
 
 
 def backbone(nn: Layers, images: Tensor, variant: str) -> dict[str, Tensor]:
@@ -49,12 +48,34 @@ def backbone(nn: Layers, images: Tensor, variant: str) -> dict[str, Tensor]:
 
     In a network of blocks the trunk is what the blocks put out, not what is inside them.
     """
-    facts = VARIANTS[variant]
-    if not facts.copied:
-        model = _keras_model(facts, nn, tuple(images.shape[1:]), images)
-        return {name: model.get_layer(layer).output for name, layer in facts.maps.items()}
-    outputs = _copy(images, _keras_model(facts, nn, tuple(images.shape[1:])), facts)
-    return {name: outputs[layer] for name, layer in facts.maps.items()}
+    facts, graph = VARIANTS[variant], stored_graph(variant)
+    if facts.fixed_size and None in images.shape[1:3]:
+        raise ValueError(f"keras.applications builds {facts.model} for one size of images: name both sides.")
+    channels = images.shape[-1]
+    if channels is not None and channels != CHANNELS:
+        graph = _for_channels(graph, channels, facts)
+    values = nn.replay(graph, dict.fromkeys(graph.inputs, images))
+    return {name: values[node] for name, node in graph.maps.items()}
+
+
+@functools.cache
+def stored_graph(variant: str) -> Graph:
+    """The network without its head, for RGB images of any size."""
+    return from_bytes(
+        (resources.files("modelzoo.architectures") / GRAPHS / f"{variant}.json.gz").read_bytes()
+    )
+
+
+def _for_channels(graph: Graph, channels: int, facts: Variant) -> Graph:
+    """The graph for images of so many channels, of which nothing is known that could normalize them."""
+    first = next((node.name for node in graph.nodes if isinstance(node.operator, Rescale)), None)
+
+    def operator(name: str, found: Operator) -> Operator:
+        if isinstance(found, Normalization):
+            return Normalization((0.0,) * channels, (1.0,) * channels)
+        return facts.other_rescale if name == first and facts.other_rescale is not None else found
+
+    return replace(graph, nodes=tuple(replace(n, operator=operator(n.name, n.operator)) for n in graph.nodes))
 
 
 def top(nn: Layers, x: Tensor, variant: str) -> Tensor:
@@ -76,8 +97,6 @@ def vgg_top(nn: Layers, x: Tensor) -> Tensor:
 
     So images may be larger than 224 x 224: the head then looks at every place, and the average decides.
     """
-    if any(side is not None and side < VGG_GRID for side in x.shape[1:3]):
-        raise ValueError("VGG's head needs images of at least 224x224 pixels; include_top=False takes less.")
     x = nn.conv(x, 4096, VGG_GRID, padding="valid", bias=True, name="fc1")
     x = nn.relu(x, name="fc1_relu")
     x = nn.conv(x, 4096, 1, bias=True, name="fc2")
@@ -91,7 +110,7 @@ def mobilenet_v3_top(units: int, activation: str) -> Callable[[Layers, Tensor], 
     def head(nn: Layers, x: Tensor) -> Tensor:
         x = nn.global_pool(x, "avg", name="pool")
         x = nn.dense(x, units, name="conv_2")
-        return nn.activation(x, activation, name=f"conv_2_{activation}")
+        return nn.activation(x, FUNCTIONS.get(activation, activation), name=f"conv_2_{activation}")
 
     return head
 
@@ -99,75 +118,6 @@ def mobilenet_v3_top(units: int, activation: str) -> Callable[[Layers, Tensor], 
 def convnext_top(nn: Layers, x: Tensor) -> Tensor:
     x = nn.global_pool(x, "avg", name="pool")
     return nn.layer_norm(x, epsilon=1e-6, name="head_layernorm")
-
-
-def _keras_model(
-    facts: Variant, nn: Layers, input_shape: tuple[int | None, ...], images: Tensor = None
-) -> keras.Model:
-    """Keras' model without its head, of `images` or of an input of its own, whose weights have no values."""
-    import keras
-
-    if keras.config.image_data_format() != "channels_last":
-        raise ValueError("This network needs keras.config.set_image_data_format('channels_last').")
-    if facts.fixed_size and None in input_shape[:2]:
-        raise ValueError(f"keras.applications builds {facts.model} for one size of images: name both sides.")
-
-    def construct() -> keras.Model:
-        keras.config.set_dtype_policy(nn.dtype)  # this thread's
-        function = getattr(keras.applications, facts.model)
-        arguments = {"include_top": False, "weights": None, "input_shape": input_shape}
-        return function(**arguments, input_tensor=images, **facts.options)
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This model usually expects 1 or 3 input channels")
-        return variables.without_values(construct)
-
-
-def _copy(images: Tensor, template: keras.Model, facts: Variant) -> dict[str, Tensor]:
-    """Applies copies of all the template's layers to `images`; their outputs by the layer's name."""
-    import keras
-
-    outputs: dict[str, Tensor] = {}
-
-    def copy(layer: keras.Layer) -> keras.Layer:
-        if isinstance(layer, keras.Sequential):
-            return keras.Sequential([copy(inner) for inner in layer.layers], name=layer.name)
-        return _copied_layer(layer, facts)
-
-    def call(layer: keras.Layer, *arguments: Any, **options: Any) -> Tensor:
-        if facts.pads is not None and re.fullmatch(facts.pads, layer.name):
-            return arguments[0]
-        outputs[layer.name] = layer(*arguments, **options)
-        return outputs[layer.name]
-
-    keras.models.clone_model(template, images, clone_function=copy, call_function=call)
-    return outputs
-
-
-def _copied_layer(layer: keras.Layer, facts: Variant) -> keras.Layer:
-    """The layer again; three of them in another way, with the same result."""
-    import keras
-
-    config = layer.get_config()
-    kind = type(layer).__name__
-    if kind == "LayerScale":
-        # ConvNeXt's own layer gives its weight no name, and a saved model could not be read without it.
-        initializer: Any = keras.initializers.Constant(config["init_values"])  # Keras' signature says str
-        return keras.layers.EinsumDense(
-            "bhwc,c->bhwc",
-            (None, None, config["projection_dim"]),
-            kernel_initializer=initializer,
-            dtype=layer.dtype_policy,
-            name=layer.name,
-        )
-    if kind == "Normalization" and config["mean"] is None:
-        images: Any = layer.input
-        if images.shape[-1] == len(IMAGENET_MEAN):
-            config["mean"], config["variance"] = IMAGENET_MEAN, tuple(std**2 for std in IMAGENET_STD)
-    if facts.pads is not None and config.get("padding") == "valid":
-        # What the skipped padding layer did for one size of images, TensorFlow's "same" does for every one.
-        config["padding"] = "same"
-    return type(layer).from_config(config)
 
 
 def _maps(*layers: str, first: int = 1) -> dict[str, str]:
@@ -204,7 +154,7 @@ def _mobilenet(alpha: float) -> Variant:
 def _mobilenet_v2(alpha: float) -> Variant:
     blocks = ("expanded_conv_project_BN", "block_2_add", "block_5_add", "block_12_add")
     maps = _maps(*blocks, "out_relu")
-    return Variant("MobileNetV2", maps, {"alpha": alpha}, copied=True, pads=r"block_\d+_pad")
+    return Variant("MobileNetV2", maps, {"alpha": alpha}, pads=r"block_\d+_pad")
 
 
 def _mobilenet_v3_small(first: str, last: str, **options) -> Variant:
@@ -219,9 +169,7 @@ def _mobilenet_v3_large(last: str, **options) -> Variant:
 
 def _mobilenet_v3(model: str, units: int, names: tuple[str, ...], options: dict[str, Any]) -> Variant:
     head = mobilenet_v3_top(units, "relu" if options.get("minimalistic") else "hard_swish")
-    return Variant(
-        model, _maps(*names), options, head, copied=True, pads=r"expanded_conv_(\d+_)?depthwise_pad"
-    )
+    return Variant(model, _maps(*names), options, head, pads=r"expanded_conv_(\d+_)?depthwise_pad")
 
 
 def _nasnet(model: str, cells: int, last: str) -> Variant:
@@ -237,17 +185,19 @@ def _nasnet(model: str, cells: int, last: str) -> Variant:
 def _efficientnet(model: str, *blocks: str) -> Variant:
     names = (f"block{block}" for block in blocks)
     pads = r"(stem_conv|block\w+_dwconv)_pad"
-    return Variant(model, _maps(*names, "top_activation"), copied=True, pads=pads)
+    return Variant(model, _maps(*names, "top_activation"), pads=pads)
 
 
 def _efficientnet_v2(model: str, *blocks: str) -> Variant:
-    return Variant(model, _maps(*(f"block{block}" for block in blocks), "top_activation"))
+    """Keras normalizes the images of some of them by constants, if they have three channels."""
+    names = (f"block{block}" for block in blocks)
+    return Variant(model, _maps(*names, "top_activation"), other_rescale=Rescale(1 / 128, -1.0))
 
 
 def _convnext(model: str, stage_3: int) -> Variant:
     """Sums are operations that Keras counts: 3 blocks, 3 blocks, `stage_3` blocks and 3 blocks. No C1."""
     maps = _maps("add_2", "add_5", f"add_{5 + stage_3}", f"add_{8 + stage_3}", first=2)
-    return Variant(model, maps, top=convnext_top, copied=True)
+    return Variant(model, maps, top=convnext_top)
 
 
 VARIANTS: dict[str, Variant] = {

@@ -108,13 +108,13 @@ def inverted_residual(nn: Layers, x: Tensor, expansion: int, width: int, stride:
     """Widen, convolve each channel, and narrow again without an activation; a shortcut where shapes allow."""
     shortcut = x
     if expansion > 1:
-        x = nn.conv(x, expansion * x.shape[-1], 1, name=f"{name}_expand")
+        x = nn.conv(x, expansion * x.channels, 1, name=f"{name}_expand")
         x = norm_relu6(nn, x, f"{name}_expand", V2_NORM)
     x = nn.depthwise_conv(x, 3, stride=stride, padding="same", name=f"{name}_depthwise")
     x = norm_relu6(nn, x, f"{name}_depthwise", V2_NORM)
     x = nn.conv(x, width, 1, name=f"{name}_project")
     x = nn.norm(x, name=f"{name}_project_bn", **V2_NORM)
-    if stride == 1 and shortcut.shape[-1] == width:
+    if stride == 1 and shortcut.channels == width:
         x = nn.add([x, shortcut], name=f"{name}_add")
     return x
 

@@ -148,7 +148,7 @@ def fit(nn: Layers, older: Map, newer: Map, step: Step) -> Tensor:
     """The older map with the side of the newer and the step's channels."""
     if older.level < newer.level:
         return factorized_reduction(nn, older.x, step.filters, f"{step.name}_reduce")
-    if older.x.shape[-1] != step.filters:
+    if older.x.channels != step.filters:
         return relu_conv_norm(nn, older.x, step.filters, 1, f"{step.name}_fit")
     return older.x
 
@@ -167,12 +167,12 @@ def factorized_reduction(nn: Layers, x: Tensor, filters: int, name: str) -> Tens
 def operate(nn: Layers, x: Tensor, operation: str, filters: int, stride: int, name: str) -> Tensor:
     """One operation of a block; pooling and identity get a 1x1 convolution where the map would not fit."""
     if operation == "identity":
-        fits = stride == 1 and x.shape[-1] == filters
+        fits = stride == 1 and x.channels == filters
         return x if fits else relu_conv_norm(nn, x, filters, stride, name)
     if operation.endswith("_pool"):
         pool = {"max_pool": nn.max_pool, "average_pool": nn.average_pool}[operation]
         x = pool(x, 3, stride=stride, padding="same", name=f"{name}_pool")
-        return x if x.shape[-1] == filters else conv_norm(nn, x, filters, 1, name)
+        return x if x.channels == filters else conv_norm(nn, x, filters, 1, name)
     kernel = int(operation[0])
     x = relu_separable_norm(nn, x, filters, kernel, stride, f"{name}_{operation}_1")
     return relu_separable_norm(nn, x, filters, kernel, 1, f"{name}_{operation}_2")

@@ -103,7 +103,7 @@ def postactivated_block(nn: Layers, x: Tensor, width: int, stride: int, facts: V
     """A basic or bottleneck block with the ReLU after the sum."""
     channels = 4 * width if facts.bottleneck else width
     shortcut = x
-    if stride > 1 or x.shape[-1] != channels:
+    if stride > 1 or x.channels != channels:
         if facts.average_shortcut and stride > 1:
             shortcut = nn.average_pool(shortcut, stride, name=f"{name}_shortcut_pool")
             shortcut = nn.conv(shortcut, channels, 1, name=f"{name}_shortcut_conv")
@@ -162,7 +162,7 @@ def slim_stages(
 
 def slim_v1_block(nn: Layers, x: Tensor, width: int, stride: int, name: str) -> Tensor:
     """A bottleneck with the ReLU after the sum; where it strides, its shortcut skips pixels."""
-    if x.shape[-1] != 4 * width:
+    if x.channels != 4 * width:
         shortcut = nn.conv(x, 4 * width, 1, stride=stride, name=f"{name}_shortcut_conv")
         shortcut = nn.norm(shortcut, name=f"{name}_shortcut_bn", **SLIM_NORM)
     else:
@@ -179,7 +179,7 @@ def slim_v2_block(nn: Layers, x: Tensor, width: int, stride: int, name: str) -> 
     """Norm before each convolution; a projected shortcut shares the first. What is summed has a bias."""
     preactivated = nn.norm(x, name=f"{name}_bn1", **SLIM_NORM)
     preactivated = nn.relu(preactivated, name=f"{name}_relu1")
-    if x.shape[-1] != 4 * width:
+    if x.channels != 4 * width:
         shortcut = nn.conv(preactivated, 4 * width, 1, stride=stride, bias=True, name=f"{name}_shortcut_conv")
     else:
         shortcut = skip_pixels(nn, x, stride, f"{name}_shortcut_pool")

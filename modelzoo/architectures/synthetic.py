@@ -22,7 +22,7 @@ from modelzoo.architectures import families
 from modelzoo.architectures.family import Proof, Range
 
 if TYPE_CHECKING:
-    from modelzoo.registry import Graph
+    from modelzoo.registry import Architecture
 
 # Ranges in which residual networks of up to 152 layers keep their activations of order 1, and in
 # which no batch norm is close to doing nothing.
@@ -38,7 +38,7 @@ KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 USUAL = Proof()
 
 
-def values_of(graph: Graph) -> Callable[[str, tuple[int, ...]], np.ndarray]:
+def values_of(graph: Architecture) -> Callable[[str, tuple[int, ...]], np.ndarray]:
     """The rule for a network's weights: (path, shape) -> the synthetic weight, as `array` gives it."""
     return partial(array, proof=families.find(graph.family, graph.variant).proof_of(graph.variant))
 

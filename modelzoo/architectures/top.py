@@ -1,7 +1,7 @@
 """The top of a network, from the last feature map to its output, and which layers' weights belong to it.
 
-What they are called is not written down anywhere: the family's own top is run with a vocabulary that makes
-no layers and notes what it is asked for.
+What they are called is not written down anywhere: the family's own top is written on stand-ins for feature
+maps, and looked at.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modelzoo.architectures import families
-from modelzoo.architectures.family import Family, Tensor
-from modelzoo.architectures.recorder import Recorder, ShapeOnly
+from modelzoo.architectures.family import Family
+from modelzoo.architectures.layers import Layers
+from modelzoo.graph import Tensor
 
 if TYPE_CHECKING:
-    from modelzoo.registry import Graph
+    from modelzoo.registry import Architecture
 
 # Stand-ins for feature maps, of an image of 512x512 pixels: no top needs a larger one.
-MAPS = {f"C{level}": ShapeOnly((1, 512 >> level, 512 >> level, 64)) for level in range(1, 6)}
+MAPS = {f"C{level}": (None, 512 >> level, 512 >> level, 64) for level in range(1, 6)}
 CLASSES = (2, 3)  # two numbers of classes, to see which layers differ
 
 
@@ -32,7 +33,7 @@ class Top:
 
 
 def apply_top(
-    nn: Any,
+    nn: Layers,
     family: Family,
     variant: str,
     maps: dict[str, Tensor],
@@ -49,12 +50,12 @@ def apply_top(
     return x if activation is None else nn.activation(x, activation, name="probabilities", output=True)
 
 
-def top_layers(graph: Graph) -> Top:
+def top_layers(graph: Architecture) -> Top:
     """The layers with weights between the last feature map and the output, in their order."""
     return _top_layers(graph.family, graph.variant)
 
 
-def top_weights(graph: Graph, paths: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def top_weights(graph: Architecture, paths: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Those of the weights ("layer/weight") that a network without top does not have; and the head's."""
     top = top_layers(graph)
     of_top = tuple(path for path in paths if path.rpartition("/")[0] in top.layers)
@@ -70,6 +71,6 @@ def _top_layers(family: str, variant: str) -> Top:
 
 def _recorded(family: Family, variant: str, classes: int) -> dict[str, tuple[int, ...]]:
     """The shape of the kernel of each layer in the top, or of its scale."""
-    nn = Recorder()
-    apply_top(nn, family, variant, MAPS, classes)
-    return nn.weights
+    nn = Layers()
+    apply_top(nn, family, variant, {name: nn.input(name, shape) for name, shape in MAPS.items()}, classes)
+    return {node.name: node.weights[0].shape for node in nn.nodes.values() if node.weights}

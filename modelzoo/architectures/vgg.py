@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from modelzoo.architectures.family import Family, Proof, Tensor
 
 if TYPE_CHECKING:
-    from modelzoo.architectures.layers import Layers
+    from modelzoo.architectures.layers import Layers, Padding
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,16 @@ def backbone(nn: Layers, images: Tensor, variant: str) -> dict[str, Tensor]:
 def top(nn: Layers, x: Tensor, variant: str) -> Tensor:
     """The two hidden fully connected layers; images larger than 224x224 have many, and their average.
 
-    Raises ValueError for a smaller image, which does not fill the 7x7 pixels of the first.
+    A smaller image does not fill the 7x7 pixels of the first.
     """
-    if any(side is not None and side < FC6_SIDE for side in x.shape[1:3]):
-        raise ValueError(
-            f"The top of VGG needs images of at least {32 * FC6_SIDE}x{32 * FC6_SIDE} pixels; "
-            "use include_top=False for smaller ones."
-        )
     x = conv_relu(nn, x, 4096, FC6_SIDE, "fc6", padding="valid")
     x = conv_relu(nn, x, 4096, 1, "fc7")
     return nn.global_pool(x, "avg", name="pool")
 
 
-def conv_relu(nn: Layers, x: Tensor, filters: int, kernel: int, name: str, padding: str = "same") -> Tensor:
+def conv_relu(nn: Layers, x: Tensor, filters: int, side: int, name: str, padding: Padding = "same") -> Tensor:
     """A convolution with bias and its ReLU, named conv1_1 and relu1_1, or fc6 and relu6."""
-    x = nn.conv(x, filters, kernel, padding=padding, bias=True, name=name)
+    x = nn.conv(x, filters, side, padding=padding, bias=True, name=name)
     return nn.relu(x, name=name.replace("conv", "relu").replace("fc", "relu"))
 
 

@@ -52,7 +52,7 @@ def detector(nn: Layers, maps: dict[str, Tensor], variant: str, classes: int) ->
     the images' height and width are not known, or no multiples of 32.
     """
     facts = VARIANTS[variant]
-    _check_size(maps["C4"].shape[1:3])
+    _check_size(maps["C4"].sides)
     width = facts.stages[-1][0]
     x = conv_norm_leaky(nn, maps["C5"], width, 3, "detector_conv1")
     x = conv_norm_leaky(nn, x, width, 3, "detector_conv2")
@@ -71,7 +71,7 @@ def reorg(nn: Layers, x: Tensor, name: str) -> Tensor:
     an array of a quarter of the channels, twice as high and wide; which pixels meet which depends on the
     image's size. The weights are trained with it.
     """
-    height, width, channels = x.shape[1:]
+    (height, width), channels = x.known_sides, x.channels
     x = nn.permute(x, (3, 1, 2), name=f"{name}_channels_first")
     x = nn.reshape(x, (channels // 4, height, 2, width, 2), name=f"{name}_taken_as_larger")
     x = nn.permute(x, (3, 5, 1, 2, 4), name=f"{name}_space_to_depth")

@@ -13,8 +13,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+from modelzoo.backends.openvino_import import CONVERTER, TELEMETRY, absent
 from modelzoo.errors import one_line
-from modelzoo.runtimes.openvino_import import CONVERTER, TELEMETRY, absent
 
 LOG = logging.getLogger("modelzoo")
 TENSORFLOW = "tensorflow"

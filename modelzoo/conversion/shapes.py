@@ -1,12 +1,12 @@
-"""The weights that a registry's network has: their paths and shapes, from a graph built without values."""
+"""The weights that a registry's network has: their paths and shapes, from its graph."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Collection
 
-from modelzoo import architectures, weights
-from modelzoo.registry import Entry, Graph
+from modelzoo import architectures
+from modelzoo.registry import Architecture, Entry
 
 
 def weight_shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
@@ -20,12 +20,8 @@ def top_weights(entry: Entry, paths: Collection[str]) -> list[str]:
 
 
 @functools.cache  # recognition and publishing ask for the same networks again
-def _shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
-    network = architectures.build(
-        graph.family,
-        graph.variant,
-        input_shape=graph.input_shape,
-        classes=graph.classes,
-        initialize=False,
+def _shapes(facts: Architecture) -> dict[str, tuple[int, ...]]:
+    graph = architectures.build(
+        facts.family, facts.variant, input_shape=facts.input_shape, classes=facts.classes
     )
-    return weights.shapes(network.model())
+    return graph.weight_shapes

@@ -5,9 +5,9 @@ Only the standard library is imported, so that listing models costs milliseconds
 
 from modelzoo.registry.entries import (
     UNKNOWN,
+    Architecture,
     Checksum,
     Entry,
-    Graph,
     HostedFile,
     Interpolation,
     Label,
@@ -23,9 +23,9 @@ from modelzoo.registry.queries import SORTS, current, info, list_models, package
 __all__ = [
     "SORTS",
     "UNKNOWN",
+    "Architecture",
     "Checksum",
     "Entry",
-    "Graph",
     "HostedFile",
     "Interpolation",
     "Label",

@@ -20,7 +20,7 @@ Task = Literal["classification", "detection"]
 
 
 @dataclass(frozen=True)
-class Graph:
+class Architecture:
     """Which network: a variant of a family, and the shape and activation of its output."""
 
     family: str
@@ -116,7 +116,7 @@ class Entry:
     """All that is known of one model. `key` is its name.tag."""
 
     key: str
-    graph: Graph
+    graph: Architecture
     preprocessing: Preprocessing
     labels: str
     parameters: int
@@ -170,7 +170,7 @@ class Registry:
             raise UnknownModel(f"Expected the name of a model, such as 'resnet50_v1d', got {quoted(name)}.")
         if name in self.entries:
             return self.entries[name]
-        keys = [key for key, entry in self.entries.items() if entry.name == name]
+        keys = [key for key in self.entries if key.rpartition(".")[0] == name]
         if name in self.defaults:
             return self.entries[f"{name}.{self.defaults[name]}"]
         if len(keys) == 1:

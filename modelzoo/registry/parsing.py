@@ -11,8 +11,8 @@ from typing import Any, cast
 from modelzoo.errors import RegistryError, quoted
 from modelzoo.registry.dataclass_json import JsonObject, build, check_keys, check_object
 from modelzoo.registry.entries import (
+    Architecture,
     Entry,
-    Graph,
     Label,
     Preprocessing,
     Registry,
@@ -60,6 +60,39 @@ def parse(text: str, known: NamedPreprocessing = MappingProxyType({})) -> Regist
         MappingProxyType(named),
         MappingProxyType(labels),
     )
+
+
+def parse_packaged(text: str) -> Registry:
+    """The package's own registry, which the tests parse whole: an entry is read when it is asked for."""
+    document = json.loads(text)
+    named = {
+        name: _named_preprocessing(f"preprocessing {quoted(name)}", value)
+        for name, value in document["preprocessing"].items()
+    }
+    entries = _Entries(document["models"], named)
+    return Registry(entries, MappingProxyType(document["defaults"]), MappingProxyType(named))
+
+
+class _Entries(Mapping[str, Entry]):
+    """Entries by key, each read once, when it is asked for."""
+
+    def __init__(self, models: JsonObject, named: NamedPreprocessing):
+        self._models, self._named = models, named
+        self._read: dict[str, Entry] = {}
+
+    def __getitem__(self, key: str) -> Entry:
+        if key not in self._read:
+            self._read[key] = _entry(key, self._models[key], self._named)
+        return self._read[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._models
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)
 
 
 def _labels(where: str, name: str, value: object) -> tuple[Label, ...]:
@@ -134,7 +167,7 @@ def _entry(key: str, value: object, named: NamedPreprocessing) -> Entry:
     if not isinstance(name, str) or name not in named:
         known = ", ".join(named)
         raise RegistryError(f"{where}: expected preprocessing to be one of {known}, got {quoted(name)}.")
-    graph = build(Graph, given.get("graph"), f"{where}: graph")
+    graph = build(Architecture, given.get("graph"), f"{where}: graph")
     preprocessing = Preprocessing(crop_size=graph.input_shape[0], **named[name])
     entry = build(Entry, given | {"key": key, "graph": graph, "preprocessing": preprocessing}, where)
     _refuse_any(where, _wrong_in_entry(entry))

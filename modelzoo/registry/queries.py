@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from modelzoo import settings
 from modelzoo.registry.entries import UNKNOWN, Entry, Registry
-from modelzoo.registry.parsing import parse
+from modelzoo.registry.parsing import parse_packaged
 
 Sort = Literal["name", "parameters", "size", "top1"]
 SORTS: dict[str, Callable[[Entry], Any]] = {
@@ -25,7 +25,7 @@ MAGIC = set("*?[")  # characters of a shell pattern
 @cache
 def packaged() -> Registry:
     """The registry that comes with the package."""
-    return parse((resources.files("modelzoo") / "registry.json").read_text("utf-8"))
+    return parse_packaged((resources.files("modelzoo") / "registry.json").read_text("utf-8"))
 
 
 def current() -> Registry:

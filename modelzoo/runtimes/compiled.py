@@ -10,18 +10,20 @@ CRC-32C of all before, which every start compares, and a mark.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import mmap
 import os
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -39,7 +41,7 @@ MARK = b"compiled by modelzoo, 2"
 PLACE = struct.Struct("<Q")  # where the JSON begins
 CRC32C = struct.Struct("<I")  # of all that is before it
 DIGITS = 16
-BUILT_BY_KERAS = "keras_applications"  # the family whose graphs Keras' own functions build
+DEFINING = ("architectures", "backends", "graph")  # the folders whose files decide what a network computes
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,6 @@ def key(weights: Located, options: NetworkOptions, runtime: dict[str, Any]) -> K
         "architectures": architectures(),
         **runtime,
     }
-    if graph.family == BUILT_BY_KERAS:
-        facts["keras"] = keras_version()
     return Key(weights.name, json.dumps(facts, sort_keys=True))
 
 
@@ -100,11 +100,11 @@ def find(key: Key) -> Stored | None:
     return None
 
 
-def keep(key: Key, exported: memoryview, warning: str | None) -> None:
-    """Stores a network where that can be written, or else says what to set."""
+def keep(key: Key, export: Callable[[io.BytesIO], None], warning: str | None) -> None:
+    """Stores the network that export(file) writes where that can be written, or else says what to set."""
     try:
-        target = settings.cache_home() / "compiled" / key.file_name
-        weight_cache.write(target, _parts(exported, {"facts": key.facts, "warning": warning}))
+        with weight_cache.writing(settings.cache_home() / "compiled" / key.file_name) as file:
+            _write(file, export, {"facts": key.facts, "warning": warning})
     except OSError as error:  # WeightsUnavailable, too: there is no cache
         reason = str(error) if isinstance(error, WeightsUnavailable) else f"{error.strerror or error}."
         if roots := os.pathsep.join(map(str, settings.cache_roots())):
@@ -145,13 +145,29 @@ def lock(entry: Entry) -> Generator[None]:
         yield
 
 
-def _parts(exported: memoryview, facts: dict[str, Any]) -> Iterator[bytes | memoryview]:
-    """A file's content: see the module's first lines."""
-    tail = json.dumps({**facts, "sha256": hashlib.sha256(exported).hexdigest()}, sort_keys=True).encode()
-    rest = tail + PLACE.pack(len(exported))
-    yield exported
-    yield rest
-    yield CRC32C.pack(crc32c_of(rest, crc32c_of(np.frombuffer(exported, np.uint8)))) + MARK
+def _write(file: BinaryIO, export: Callable[[io.BytesIO], None], facts: dict[str, Any]) -> None:
+    """Writes a file's content: see the module's first lines."""
+    checked = _Checked(file)
+    export(checked)
+    tail = json.dumps({**facts, "sha256": checked.sha256.hexdigest()}, sort_keys=True).encode()
+    checked.write(tail + PLACE.pack(checked.size))
+    file.write(CRC32C.pack(checked.crc32c) + MARK)
+
+
+class _Checked(io.BytesIO):
+    """Passes on to a file what is written, and keeps none of it: OpenVINO only writes to a BytesIO."""
+
+    def __init__(self, file: BinaryIO):
+        super().__init__()
+        self._file = file
+        self.size, self.crc32c, self.sha256 = 0, 0, hashlib.sha256()
+
+    def write(self, part: Any, /) -> int:
+        self._file.write(part)
+        self.size += len(part)
+        self.crc32c = crc32c_of(np.frombuffer(part, np.uint8), self.crc32c)
+        self.sha256.update(part)
+        return len(part)
 
 
 def _read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
@@ -175,12 +191,22 @@ def _read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
 @cache
 def architectures() -> str:
     """A checksum of all that defines networks: a family may use another's blocks."""
-    folder = resources.files("modelzoo") / "architectures"
-    sources = sorted((file for file in folder.iterdir() if file.name.endswith(".py")), key=lambda f: f.name)
     digest = hashlib.sha256()
-    for file in sources:
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for name, file in sorted(_defining_files()):
+        digest.update(name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
+
+
+def _defining_files() -> Iterator[tuple[str, Traversable]]:
+    open_folders = [(folder, resources.files("modelzoo") / folder) for folder in DEFINING]
+    while open_folders:
+        path, folder = open_folders.pop()
+        for item in folder.iterdir():
+            name = f"{path}/{item.name}"
+            if item.is_dir():
+                open_folders.append((name, item))
+            elif item.name.endswith((".py", ".json.gz")):
+                yield name, item
 
 
 @cache

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from modelzoo import registry, settings
+from modelzoo.backends.openvino_import import import_openvino
 from modelzoo.errors import UnknownModel, quoted
 from modelzoo.registry import Entry
-from modelzoo.runtimes.openvino_import import import_openvino
 from modelzoo.store import PRETRAINED
 
 Runtime = Literal["auto", "openvino", "keras"]

@@ -32,7 +32,7 @@ def network_facts(deployment: Deployment, options: NetworkOptions) -> dict[str, 
         "options": asdict(options),
         "architectures": compiled.architectures(),  # also the rule of synthetic weights
     }
-    if entry.graph.family == compiled.BUILT_BY_KERAS or deployment.runtime == "keras":
+    if deployment.runtime == "keras":
         facts["keras"] = compiled.keras_version()
     return facts
 

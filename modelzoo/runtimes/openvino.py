@@ -1,4 +1,4 @@
-"""The network as OpenVINO runs it on the CPU: compiled once, then started without TensorFlow or Keras."""
+"""The network as OpenVINO runs it on the CPU: compiled once, and from then on only started."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import os
 import platform
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelzoo import settings
+from modelzoo.backends.openvino_import import import_openvino
 from modelzoo.runtimes.anew import MadeAnew
 from modelzoo.runtimes.compiled import Stored
 from modelzoo.runtimes.deployment import Precision, Runtime
-from modelzoo.runtimes.openvino_import import import_openvino
 
 if TYPE_CHECKING:
-    import keras
     import openvino as ov
+
+    from modelzoo.graph import Graph
 else:
     ov = import_openvino()
 
@@ -80,9 +81,9 @@ class OpenVINOPredictor(MadeAnew):
             for request in running if self._process == os.getpid() else ():
                 request.wait()
 
-    def export(self) -> memoryview:
-        """The compiled network as bytes that import_network takes."""
-        return self._network.export_model().getbuffer()
+    def export(self, file: BytesIO) -> None:
+        """Writes the compiled network as import_network takes it, a part after the other."""
+        self._network.export_model(file)
 
     def keep_alive(self) -> None:
         """Lets nothing destroy the network as long as the process lasts: that would wait for its threads."""
@@ -142,30 +143,16 @@ def import_network(stored: Stored, precision: Precision) -> OpenVINOPredictor | 
     return OpenVINOPredictor(_checked(precision, network), precision, stored)
 
 
-def compile_model(model: keras.Model, precision: Precision) -> OpenVINOPredictor:
-    """The network of a Keras model, for batches of any size. Keras must run on TensorFlow."""
-    network = _core().compile_model(_convert(model), "CPU", _properties(precision))
+def compile_graph(graph: Graph, arrays: Mapping[str, np.ndarray], precision: Precision) -> OpenVINOPredictor:
+    """The network of a graph with one output and the arrays of its weights, for batches of any size.
+
+    For the arrays see backends.openvino.model, which raises for those that do not fit. They are not needed
+    any more afterwards.
+    """
+    from modelzoo.backends import openvino as backend  # which networks that are compiled do not need
+
+    network = _core().compile_model(backend.model(graph, arrays), "CPU", _properties(precision))
     return OpenVINOPredictor(_checked(precision, network), precision)
-
-
-def _convert(model: keras.Model) -> ov.Model:
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"Networks are compiled for OpenVINO with {settings.BACKEND}=tensorflow, "
-            f"not {keras.backend.backend()}; do that once, or use runtime 'keras'."
-        )
-    import tensorflow as tf
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.tensorflow.graph_iterator import GraphIteratorTFGraph
-
-    function = tf.function(lambda images: model(images, training=False), autograph=False)
-    graph = function.get_concrete_function(tf.TensorSpec(model.input_shape, tf.float32)).graph
-    frontend = FrontEndManager().load_by_framework("tf")  # what openvino.convert_model uses, less its reports
-    outputs = {graph.outputs[0].name: "output"}  # or else what nothing consumes is an output, too
-    nodes = GraphIteratorTFGraph(graph, share_weights=False, output_names_map=outputs)
-    return frontend.convert(frontend.load(nodes))  # which does not keep the nodes alive
 
 
 def _checked(precision: Precision, network: ov.CompiledModel) -> ov.CompiledModel:

@@ -1,7 +1,7 @@
 """predictor(): a deployment -> a network that is ready to answer.
 
 There is one way down: the weights are located; a network compiled of them before is taken from the cache; or
-else Keras builds one, which is compiled and kept.
+else its graph is compiled with them, and kept.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _compiled(
     from modelzoo.runtimes import compiled, openvino
 
     if not isinstance(weights, Located):  # random and synthetic weights are not kept
-        return openvino.compile_model(zoo.load_entry(entry, options, weights), precision)
+        return _compile(entry, precision, options, weights)
     key = compiled.key(weights, options, openvino.facts(precision))
     if found := _kept(entry, key, precision):
         return found
@@ -92,9 +92,23 @@ def _compiled(
         weights = store.checked(weights)  # damaged ones are obtained again, and may be others then
         key = compiled.key(weights, options, openvino.facts(precision))
         LOG.info("%s: compiling it for OpenVINO, once", entry.key)
-        network = openvino.compile_model(zoo.load_entry(entry, options, weights), precision)
-        compiled.keep(key, network.export(), weights.warning())
+        network = _compile(entry, precision, options, weights)
+        compiled.keep(key, network.export, weights.warning())
         return network
+
+
+def _compile(
+    entry: Entry, precision: Precision, options: NetworkOptions, weights: Weights
+) -> OpenVINOPredictor:
+    from modelzoo.graph.initialization import initial_values
+    from modelzoo.runtimes import openvino
+    from modelzoo.weights import Arrays
+
+    graph = zoo.graph_of(entry, options)
+    with zoo.values(entry, options, weights, graph) as given:
+        random = initial_values(graph, skip=given)
+        arrays = Arrays(graph.weights, lambda path: random[path] if path in random else given[path])
+        return openvino.compile_graph(graph, arrays, precision)
 
 
 def _kept(entry: Entry, key: compiled.Key, precision: Precision) -> OpenVINOPredictor | None:

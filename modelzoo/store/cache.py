@@ -23,11 +23,12 @@ import json
 import logging
 import os
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from typing import BinaryIO
 
 from modelzoo import files, settings
 from modelzoo.errors import WeightsMismatch, WeightsUnavailable
@@ -208,16 +209,17 @@ def correct(cached: CachedFile, pointer: Pointer) -> None:
 
 def _write_pointer(cached: CachedFile) -> None:
     text = json.dumps(asdict(cached.pointer), indent=2) + "\n"
-    write(cached.pointer_path, [text.encode()])
+    with writing(cached.pointer_path) as file:
+        file.write(text.encode())
 
 
-def write(target: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Writes a file of the home, whole or not at all; what a killed process leaves is soon removed."""
+@contextmanager
+def writing(target: Path) -> Generator[BinaryIO]:
+    """A new file of the home, whole or not at all; what a killed process leaves is soon removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with temporary_directory() as folder:
         with (folder / target.name).open("wb") as file:
-            for part in parts:
-                file.write(part)
+            yield file
         files.replace(folder / target.name, target)
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from modelzoo import images as image_room
 from modelzoo import labels as label_sets
 from modelzoo import registry
 from modelzoo.errors import LabelsError, quoted
-from modelzoo.images import ImageInput, name_images
 from modelzoo.labels import Label
 from modelzoo.registry import Entry, Preprocessing
 from modelzoo.runtimes import DEFAULT_MODEL, Deployment, Precision, Runtime
 from modelzoo.store import PRETRAINED
 from modelzoo.tasks.pipeline import BATCH_SIZE, Pipeline
 from modelzoo.zoo import NetworkOptions
+
+if TYPE_CHECKING:
+    from modelzoo.images import ImageInput
 
 TOP = 5  # labels of an image
 ROUNDING = 0.01  # by which a probability may lie outside 0 to 1: bfloat16 has two to three digits
@@ -84,7 +87,7 @@ class Classifier:
 
     def probabilities(self, images: ImageInput | Sequence[ImageInput]) -> np.ndarray:
         """The network's output, float32 (batch, classes)."""
-        batch = [self.pipeline.prepare(image, name) for image, name in name_images(images)]
+        batch = [self.pipeline.prepare(image, name) for image, name in image_room.name_images(images)]
         return self.pipeline.outputs(batch)
 
 

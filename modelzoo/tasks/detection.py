@@ -8,17 +8,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modelzoo import images as image_room
 from modelzoo import labels as label_sets
-from modelzoo.images import Axis, ImageInput, axes
 from modelzoo.registry import Entry, Preprocessing
 from modelzoo.runtimes import Deployment, Precision, Runtime
 from modelzoo.store import PRETRAINED
 from modelzoo.tasks.boxes import best_boxes, read_cells
 from modelzoo.tasks.pipeline import Pipeline
 from modelzoo.zoo import NetworkOptions
+
+if TYPE_CHECKING:
+    from modelzoo.images import Axis, ImageInput
 
 DEFAULT_MODEL = "yolo2"
 THRESHOLD = 0.5  # of the score; Darknet's default
@@ -68,7 +72,7 @@ class BoxesHead:
     def decode(self, output: np.ndarray, size: tuple[int, int], entry: Entry) -> list[Detection]:
         """The objects in an image of `size` (height, width), from the output (rows, columns, channels)."""
         boxes, scores = read_cells(output, entry.graph.variant)
-        rows, columns = axes(self.preprocessing(entry), *size)
+        rows, columns = image_room.axes(self.preprocessing(entry), *size)
         table = label_sets.read(entry.labels)
         return [
             Detection(table[number].id, table[number].name, score, _in_image(box, rows, columns))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelzoo.images import ImageInput
 from modelzoo.registry import Entry, Preprocessing
 from modelzoo.runtimes import Deployment, Precision, Runtime
 from modelzoo.store import PRETRAINED
 from modelzoo.tasks.pipeline import BATCH_SIZE, Pipeline
 from modelzoo.zoo import NetworkOptions
+
+if TYPE_CHECKING:
+    from modelzoo.images import ImageInput
 
 
 @dataclass(frozen=True)

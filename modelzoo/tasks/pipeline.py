@@ -12,24 +12,21 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from modelzoo import images as image_room
 from modelzoo.errors import ImageError, readable
-from modelzoo.images import (
-    ImageInput,
-    check_ten_crops,
-    image_name,
-    name_images,
-    prepare,
-)
 from modelzoo.registry import Entry, Preprocessing
 from modelzoo.runtimes import Deployment, predictor
 from modelzoo.zoo import NetworkOptions
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from modelzoo.images import ImageInput
 
 BATCH_SIZE = 32  # inputs of the network; more gains nothing on a CPU and costs memory
 BATCHES_AHEAD = 2  # prepared images wait for the network; these bound the memory
@@ -81,7 +78,7 @@ def network_options(deployment: Deployment, head: Head[Any]) -> NetworkOptions:
     """The part of the network that the head needs. Raises ValueError or ImageError if they do not fit."""
     options = head.options(deployment)
     if deployment.crops > 1:
-        check_ten_crops(head.preprocessing(deployment.entry))
+        image_room.check_ten_crops(head.preprocessing(deployment.entry))
     return options
 
 
@@ -95,7 +92,10 @@ class Pipeline(Generic[Answer]):
         options = network_options(deployment, head)
         self.deployment, self.head, self.entry = deployment, head, deployment.entry
         self.preprocessing = head.preprocessing(self.entry)
+        importing = Thread(target=lambda: image_room.prepare, daemon=True)  # Pillow, meanwhile
+        importing.start()
         self.network = predictor(deployment, options)
+        importing.join()
 
     def with_head(self, head: Head[Answer]) -> Pipeline[Answer]:
         """The same loaded network, read by another head that asks for the same outputs and images."""
@@ -116,15 +116,17 @@ class Pipeline(Generic[Answer]):
 
     def __call__(self, images: ImageInput | Sequence[ImageInput]) -> list[Answer]:
         """The answer for each image, in order. Raises ImageError."""
-        return list(self._each_named(name_images(images)))
+        return list(self._each_named(image_room.name_images(images)))
 
     def each(self, images: Iterable[ImageInput]) -> Iterator[Answer]:
         """The same for any number of images, read when they are needed, in constant memory."""
-        return self._each_named((image, image_name(image, f"Image {n}")) for n, image in enumerate(images, 1))
+        return self._each_named(
+            (image, image_room.image_name(image, f"Image {n}")) for n, image in enumerate(images, 1)
+        )
 
     def each_or_error(self, images: Iterable[ImageInput]) -> Iterator[Answer | Unreadable]:
         """The same, but in place of an error why an image has no answer; the others get theirs."""
-        named = ((image_name(image, f"Image {n}"), image) for n, image in enumerate(images, 1))
+        named = ((image_room.image_name(image, f"Image {n}"), image) for n, image in enumerate(images, 1))
         for batch in self.each_or_reason(named, fill=False):
             yield from (answer for _, answer in batch)
 
@@ -136,7 +138,7 @@ class Pipeline(Generic[Answer]):
     def prepare(self, image: ImageInput, name: str | None = None) -> Prepared:
         """One image for the network. Raises ImageError, with the image's name."""
         fast, ten = self.deployment.fast_decode, self.deployment.crops == 10
-        return Prepared(*prepare(image, self.preprocessing, name, fast_decode=fast, ten=ten))
+        return Prepared(*image_room.prepare(image, self.preprocessing, name, fast_decode=fast, ten=ten))
 
     def answers(self, batch: Sequence[Prepared], *, fill: bool = False) -> list[Answer]:
         """The answer for each prepared image of a batch; `fill` as in outputs()."""

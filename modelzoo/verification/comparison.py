@@ -21,6 +21,8 @@ from modelzoo.registry import Entry
 if TYPE_CHECKING:
     import keras
 
+    from modelzoo.graph import Graph
+
 SYNTHETIC = "synthetic"
 SAMPLES = 1024
 MAPS = ("C2", "C3", "C4", "C5")
@@ -139,17 +141,23 @@ def _models(
 
 def _every_map(entry: Entry, weights: str | Path, size: tuple[int | None, int | None]) -> keras.Model:
     """The model from images of this size to all feature maps and the logits."""
-    import keras
+    from modelzoo.backends import keras as backend
+    from modelzoo.backends import keras_values
 
-    graph = entry.graph
-    network = architectures.build(
-        graph.family, graph.variant, input_shape=(*size, 3), classes=graph.classes, initialize=False
-    )
+    model = backend.model(every_map(entry, size))
     if weights == SYNTHETIC:
-        weight_files.assign_values(network.model(), synthetic.values_of(graph))
+        keras_values.assign(model, synthetic_weights(entry).items())
     else:
-        weight_files.assign(network.model(), Path(weights))
-    return keras.Model(network.images, network.maps | {"logits": network.output})
+        with weight_files.opened(Path(weights), conversion.weight_shapes(entry)) as arrays:
+            keras_values.assign(model, arrays.items())
+    return model
+
+
+def every_map(entry: Entry, size: tuple[int | None, int | None]) -> Graph:
+    """The entry's network from images of this size to all feature maps and the logits."""
+    facts = entry.graph
+    graph = architectures.build(facts.family, facts.variant, input_shape=(*size, 3), classes=facts.classes)
+    return graph.with_outputs({**graph.maps, "logits": graph.output})
 
 
 def relative(found: np.ndarray, original: np.ndarray) -> float:

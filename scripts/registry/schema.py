@@ -16,7 +16,16 @@ from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal
 
-from modelzoo.registry.entries import Checksum, Entry, Graph, HostedFile, Label, Metric, Preprocessing, Source
+from modelzoo.registry.entries import (
+    Architecture,
+    Checksum,
+    Entry,
+    HostedFile,
+    Label,
+    Metric,
+    Preprocessing,
+    Source,
+)
 from modelzoo.registry.parsing import CONVERTER, DIGITS, KEY, SET_NAME
 from scripts.registry.build import ROOT
 from scripts.registry.records import Json
@@ -30,8 +39,8 @@ NAMED = "preprocessing"  # of an entry: the name of one of the document's
 DERIVED = {Entry: ("key",), Preprocessing: ("crop_size",)}  # fields that the JSON says elsewhere
 
 LIMITS: dict[tuple[type, str], Json] = {
-    (Graph, "classes"): POSITIVE,
-    (Graph, "input_shape"): {"prefixItems": [SIDE, SIDE, {"const": 3}]},
+    (Architecture, "classes"): POSITIVE,
+    (Architecture, "input_shape"): {"prefixItems": [SIDE, SIDE, {"const": 3}]},
     (Preprocessing, "central_fraction"): {"exclusiveMinimum": 0, "maximum": 1},
     (Preprocessing, "resize_size"): POSITIVE,
     (Preprocessing, "max_value"): POSITIVE,

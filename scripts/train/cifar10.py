@@ -23,8 +23,10 @@ import keras
 import numpy as np
 from PIL import Image
 
-from modelzoo import weights
+from modelzoo import variables, weights
 from modelzoo.architectures import build
+from modelzoo.backends import keras as backend
+from modelzoo.backends import keras_values
 
 KEY = "resnet9_cifar10.modelzoo"
 MEAN = np.array([0.4914, 0.4822, 0.4465], np.float32)  # of the training images, in [0, 1]
@@ -103,7 +105,9 @@ def run(model: keras.Model, images: AugmentedImages, cycle: Cycle, checkpoint: P
 
 
 def network(dtype: str | None) -> keras.Model:
-    return build("resnet", "9", input_shape=(32, 32, 3), classes=10, dtype=dtype).model()
+    model = backend.model(build("resnet", "9", input_shape=(32, 32, 3), classes=10), dtype=dtype)
+    variables.initialize(model)
+    return model
 
 
 class AugmentedImages(keras.utils.PyDataset):
@@ -161,7 +165,7 @@ def decode(stream: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def by_layer(model: keras.Model) -> Iterator[np.ndarray]:
-    """The model's weights in the order of weights.shapes: get_weights() has another."""
+    """The model's weights in the order of their paths: get_weights() has another."""
     return (variable.numpy() for layer in model.layers for variable in layer.weights)
 
 
@@ -170,12 +174,12 @@ def save(model: keras.Model, test: Labeled, arguments: argparse.Namespace) -> No
     final = network("float32")
     rounded = {
         path: np.asarray(value, np.float16)
-        for path, value in zip(weights.shapes(model), by_layer(model), strict=True)
+        for path, value in zip(keras_values.shapes(model), by_layer(model), strict=True)
     }
     provenance = {"model": KEY, "parameters": final.count_params()}
     target = arguments.folder / f"{KEY}.h5"
     weights.write(target, rounded.items(), provenance)
-    weights.assign(final, target)
+    keras_values.assign(final, weights.read(target))
     right = final.predict(normalize(test[0]), batch_size=500, verbose=0).argmax(-1) == test[1]
     kind = "keras.datasets.cifar10" if arguments.data is None else f"CIFAR-10 as {arguments.data.name}"
     epochs = sum(cycle.epochs for cycle in CYCLES)
