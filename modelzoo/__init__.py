@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from modelzoo.lazy import attach
 
 if TYPE_CHECKING:
+    from modelzoo.architectures import FeatureInfo as FeatureInfo
+    from modelzoo.architectures import feature_info as feature_info
     from modelzoo.bulk import Execution as Execution
     from modelzoo.bulk import Summary as Summary
     from modelzoo.bulk import classify_files as classify_files
@@ -60,6 +62,7 @@ __all__ = [
     "DownloadError",
     "Embedder",
     "Execution",
+    "FeatureInfo",
     "ImageError",
     "LabelsError",
     "ModelZooError",
@@ -78,6 +81,7 @@ __all__ = [
     "detect",
     "embed",
     "embed_files",
+    "feature_info",
     "info",
     "list_models",
     "load",
@@ -88,6 +92,7 @@ __all__ = [
 
 __getattr__, __dir__ = attach(
     {
+        "modelzoo.architectures": ("FeatureInfo", "feature_info"),
         "modelzoo.bulk": ("Execution", "Summary", "classify_files", "embed_files"),
         "modelzoo.errors": (
             "ConversionError",
