@@ -22,8 +22,9 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from io import BufferedRandom
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -145,29 +146,34 @@ def lock(entry: Entry) -> Generator[None]:
         yield
 
 
-def _write(file: BinaryIO, export: Callable[[io.BytesIO], None], facts: dict[str, Any]) -> None:
+def _write(file: BufferedRandom, export: Callable[[io.BytesIO], None], facts: dict[str, Any]) -> None:
     """Writes a file's content: see the module's first lines."""
-    checked = _Checked(file)
-    export(checked)
-    tail = json.dumps({**facts, "sha256": checked.sha256.hexdigest()}, sort_keys=True).encode()
-    checked.write(tail + PLACE.pack(checked.size))
-    file.write(CRC32C.pack(checked.crc32c) + MARK)
+    export(_Through(file))
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    tail = json.dumps({**facts, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}, sort_keys=True)
+    file.write(tail.encode() + PLACE.pack(size))
+    file.flush()
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        checksum = crc32c_of(np.frombuffer(mapped, np.uint8))
+    file.write(CRC32C.pack(checksum) + MARK)
 
 
-class _Checked(io.BytesIO):
-    """Passes on to a file what is written, and keeps none of it: OpenVINO only writes to a BytesIO."""
+class _Through(io.BytesIO):
+    """Passes a file on to OpenVINO, which writes to nothing but a BytesIO: it goes back to fill in sizes."""
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: BufferedRandom):
         super().__init__()
         self._file = file
-        self.size, self.crc32c, self.sha256 = 0, 0, hashlib.sha256()
 
     def write(self, part: Any, /) -> int:
-        self._file.write(part)
-        self.size += len(part)
-        self.crc32c = crc32c_of(np.frombuffer(part, np.uint8), self.crc32c)
-        self.sha256.update(part)
-        return len(part)
+        return self._file.write(part)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def _read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:

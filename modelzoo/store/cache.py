@@ -27,8 +27,8 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
+from io import BufferedRandom
 from pathlib import Path
-from typing import BinaryIO
 
 from modelzoo import files, settings
 from modelzoo.errors import WeightsMismatch, WeightsUnavailable
@@ -214,11 +214,11 @@ def _write_pointer(cached: CachedFile) -> None:
 
 
 @contextmanager
-def writing(target: Path) -> Generator[BinaryIO]:
+def writing(target: Path) -> Generator[BufferedRandom]:
     """A new file of the home, whole or not at all; what a killed process leaves is soon removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with temporary_directory() as folder:
-        with (folder / target.name).open("wb") as file:
+        with (folder / target.name).open("w+b") as file:
             yield file
         files.replace(folder / target.name, target)
 
