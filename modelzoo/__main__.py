@@ -1,7 +1,5 @@
 """python -m modelzoo: the command line."""
 
-import sys
+from modelzoo.cli import program
 
-from modelzoo.cli import main
-
-sys.exit(main())
+program()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ Order = tuple[int, ...]
 CHANNELS_FIRST: Order = (0, 3, 1, 2)
 NO_MARGINS: Margins = (0, 0), (0, 0)
 CACHE_LINE = 16  # float32 values
+LARGE_BYTES = 2**20  # of a kernel whose halves are copied at the same time
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,21 @@ def outputs_first(kernel: np.ndarray, scale: np.ndarray | None = None) -> np.nda
     """
     height, width, a, b = kernel.shape
     target = np.empty((b, a, height, width), np.float32)
-    for start in range(0, b, CACHE_LINE):
-        some = slice(start, start + CACHE_LINE)
-        values = np.ascontiguousarray(kernel[..., some]) if scale is None else kernel[..., some] * scale[some]
-        target[some] = values.transpose(3, 2, 0, 1)
+
+    def copy(start: int, end: int) -> None:
+        for place in range(start, end, CACHE_LINE):
+            some = slice(place, min(place + CACHE_LINE, end))
+            part = (
+                np.ascontiguousarray(kernel[..., some]) if scale is None else kernel[..., some] * scale[some]
+            )
+            target[some] = part.transpose(3, 2, 0, 1)
+
+    if kernel.nbytes < LARGE_BYTES:
+        copy(0, b)
+        return target
+    middle = b // 2 // CACHE_LINE * CACHE_LINE
+    other_half = Thread(target=copy, args=(0, middle))  # NumPy lets other threads run while it copies
+    other_half.start()
+    copy(middle, b)
+    other_half.join()
     return target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,19 +47,20 @@ def convert(
     tensor is missing, unexpected, or of another shape or dtype; the message names those of the `candidates`
     that the file seems to be of.
     """
-    with _recognized(entry, path) as (source, unpacked):
+    with _hashing(path) as (pool, found), _recognized(entry, path) as (source, unpacked):
         converter, variant = converter_of(source), entry.graph.variant
-        checked = checksums.verify(entry, source, path, unpacked, official=official)
+        checking = pool.submit(checksums.verify, entry, source, path, unpacked, official=official)
+        shapes = weight_shapes(entry)
+        verified = [*checking.result(), *verified]
         with open_tensors(converter, source.format, variant, unpacked) as tensors:
-            shapes = weight_shapes(entry)
             with _advice(entry, unpacked, candidates):
                 top = top_weights(entry, shapes)
                 asked = {"include_top": include_top, "average": average}
                 pairs = converter.pair(variant, shapes, tensors, top=top, **asked)
             provenance = {
                 "model": entry.key,
-                "source": checksums.fingerprints(path),
-                "verified": [*checked, *verified],
+                "source": found.result(),
+                "verified": verified,
                 **_converted(entry, converter, pairs, tensors, shapes),
                 **({} if parity is None else {"parity": dict(parity)}),
             }
@@ -89,6 +91,13 @@ def _converted(
                 "the raw weights" if stated["weights"] == "raw" else "the moving averages",
             )
     return stated
+
+
+@contextmanager
+def _hashing(path: Path) -> Iterator[tuple[ThreadPoolExecutor, Future[list[dict[str, str]]]]]:
+    """Threads for checksums, and the file's own for the provenance, computed while it is unpacked and read."""
+    with ThreadPoolExecutor(2, "modelzoo-checksums") as pool:
+        yield pool, pool.submit(checksums.fingerprints, path)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import mmap
 import os
 import struct
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -150,8 +151,12 @@ def _write(file: BufferedRandom, export: Callable[[io.BytesIO], None], facts: di
     """Writes a file's content: see the module's first lines."""
     export(_Through(file))
     size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    tail = json.dumps({**facts, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}, sort_keys=True)
+    file.flush()
+    with ThreadPoolExecutor(1) as pool, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as mapped:
+        digest = pool.submit(hashlib.sha256, mapped)
+        os.fsync(file.fileno())  # most of it, meanwhile
+        sha256 = digest.result().hexdigest()
+    tail = json.dumps({**facts, "sha256": sha256}, sort_keys=True)
     file.write(tail.encode() + PLACE.pack(size))
     file.flush()
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
