@@ -22,6 +22,8 @@ from modelzoo.formats import archives
 from modelzoo.registry import Entry, Source
 
 LOG = logging.getLogger("modelzoo")
+Fingerprints = list[dict[str, str]]
+Shapes = dict[str, tuple[int, ...]]
 VERSION = 1  # of the converters; it grows when the same upstream file would give other weights
 
 
@@ -47,11 +49,9 @@ def convert(
     tensor is missing, unexpected, or of another shape or dtype; the message names those of the `candidates`
     that the file seems to be of.
     """
-    with _hashing(path) as (pool, found), _recognized(entry, path) as (source, unpacked):
-        converter, variant = converter_of(source), entry.graph.variant
-        checking = pool.submit(checksums.verify, entry, source, path, unpacked, official=official)
-        shapes = weight_shapes(entry)
-        verified = [*checking.result(), *verified]
+    with _meanwhile(entry, path) as (fingerprints, needed), _recognized(entry, path) as (source, unpacked):
+        converter, variant, shapes = converter_of(source), entry.graph.variant, needed.result()
+        checked = checksums.verify(entry, source, path, unpacked, official=official)
         with open_tensors(converter, source.format, variant, unpacked) as tensors:
             with _advice(entry, unpacked, candidates):
                 top = top_weights(entry, shapes)
@@ -59,8 +59,8 @@ def convert(
                 pairs = converter.pair(variant, shapes, tensors, top=top, **asked)
             provenance = {
                 "model": entry.key,
-                "source": found.result(),
-                "verified": verified,
+                "source": fingerprints.result(),
+                "verified": [*checked, *verified],
                 **_converted(entry, converter, pairs, tensors, shapes),
                 **({} if parity is None else {"parity": dict(parity)}),
             }
@@ -94,10 +94,10 @@ def _converted(
 
 
 @contextmanager
-def _hashing(path: Path) -> Iterator[tuple[ThreadPoolExecutor, Future[list[dict[str, str]]]]]:
-    """Threads for checksums, and the file's own for the provenance, computed while it is unpacked and read."""
-    with ThreadPoolExecutor(2, "modelzoo-checksums") as pool:
-        yield pool, pool.submit(checksums.fingerprints, path)
+def _meanwhile(entry: Entry, path: Path) -> Iterator[tuple[Future[Fingerprints], Future[Shapes]]]:
+    """What the provenance says of the file, and the weights that are needed, told while it is unpacked."""
+    with ThreadPoolExecutor(2, "modelzoo-convert") as pool:
+        yield pool.submit(checksums.fingerprints, path), pool.submit(weight_shapes, entry)
 
 
 @contextmanager
