@@ -1,7 +1,7 @@
 """Every environment variable that modelzoo reads, with its meaning and default; nothing else reads them.
 
-Three of them belong to others, Keras and OpenSSL. What only others read stands with them: HTTPS_PROXY and
-REQUESTS_CA_BUNDLE with requests, RAY_ADDRESS with Ray.
+Five of them belong to others: Keras, OpenSSL and pip. What only others read stands with them: HTTPS_PROXY and
+REQUESTS_CA_BUNDLE with requests, RAY_ADDRESS with Ray, all that pip reads with pip.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ TIMEOUT = "MODELZOO_TIMEOUT"  # seconds without progress after which a download 
 BACKEND = "KERAS_BACKEND"  # Keras' own, as the next; read to choose a runtime without importing Keras
 KERAS_HOME = "KERAS_HOME"  # the folder of keras.json, which may name a backend, too
 CERTIFICATES = "SSL_CERT_FILE"  # OpenSSL's own; certificates of further authorities
+INDEX = "PIP_INDEX_URL"  # pip's own; read where pip is not installed
+INDEX_CONFIGURATION = "PIP_CONFIG_FILE"  # pip's own; read where pip is not installed
 
 ONLINE_VALUES = ("", "0", "false", "no", "off")
 DEFAULT_TIMEOUT = 300.0  # seconds
@@ -108,3 +110,18 @@ def _configured_backend() -> str | None:
 def certificates() -> str | None:
     """The file of SSL_CERT_FILE, if it is set."""
     return os.environ.get(CERTIFICATES) or None
+
+
+def package_index() -> str | None:
+    """The index of PIP_INDEX_URL, if it is set."""
+    return os.environ.get(INDEX, "").strip() or None
+
+
+def package_configuration() -> str | None:
+    """The file of PIP_CONFIG_FILE, if it is set."""
+    return os.environ.get(INDEX_CONFIGURATION) or None
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """A copy of the whole environment with these variables changed, for another program."""
+    return {**os.environ, **changes}

@@ -2,8 +2,8 @@
 
     python -m scripts.check_sources [PATTERN] [--json] [-o FILE]
 
-Only headers are sent, or the first byte where a host does not answer HEAD. Exit code 1: a model has
-addresses, and none of them answers with a file of the right size.
+Only headers are sent, or the first byte where a host does not answer HEAD; of a package the index's page.
+Exit code 1: a model has addresses, and none of them answers with a file of the right size.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import Any
 
 import requests
 
-from modelzoo import registry
-from modelzoo.registry import Entry
+from modelzoo import download, registry
+from modelzoo.errors import DownloadError
+from modelzoo.registry import Entry, Package
+from modelzoo.store.packages import wheel_of
 
 TIMEOUTS = (10, 30)  # seconds to connect, and for the answer
 PARALLEL = 16
@@ -32,13 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="JSON instead of Markdown")
     parser.add_argument("-o", "--output", type=Path, help="default: the terminal")
     arguments = parser.parse_args(arguments)
-    asked = [
-        (entry.key, url, size)
-        for entry in map(registry.info, registry.list_models(arguments.pattern))
-        for url, size in addresses(entry)
-    ]
+    entries = [registry.info(key) for key in registry.list_models(arguments.pattern)]
+    asked = [(entry.key, url, size) for entry in entries for url, size in addresses(entry)]
+    wheels = [(entry.key, package) for entry in entries for package in packages(entry)]
     with ThreadPoolExecutor(PARALLEL) as pool:
         rows = list(pool.map(lambda question: probe(*question), asked))
+        rows += pool.map(lambda question: probe_package(*question), wheels)
     text = json.dumps(rows, indent=2) if arguments.json else table(rows)
     if arguments.output:
         arguments.output.write_text(text + "\n", "utf-8")
@@ -52,8 +53,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def addresses(entry: Entry) -> list[tuple[str, int | None]]:
     """Each address of the entry and the size that its file should have."""
-    hosted = [(file.url, file.bytes) for file in entry.weights]
+    hosted = [(file.url, file.bytes) for file in entry.weights if file.url is not None]
     return hosted + [(url, source.bytes) for source in entry.sources for url in source.urls]
+
+
+def packages(entry: Entry) -> list[Package]:
+    """Each package of the entry."""
+    return [package for holder in (*entry.weights, *entry.sources) for package in holder.packages]
+
+
+def probe_package(model: str, package: Package) -> dict[str, Any]:
+    """Whether the package index lists the wheel, and states no other sha256."""
+    row = {"model": model, "url": package.address, "bytes": None, "etag": None, "linked_etag": None}
+    try:
+        download.indexed(wheel_of(package))
+    except DownloadError as error:
+        return row | {"available": False, "answer": str(error)}
+    return row | {"available": True, "answer": "listed"}
 
 
 def probe(model: str, url: str, expected: int | None) -> dict[str, Any]:

@@ -138,7 +138,12 @@ def weights(entry: Entry) -> str:
 
 def published(source: Source) -> str:
     checksums = {checksum.algorithm for checksum in source.checksums}
-    return f"{source.format}, {'with ' + ', '.join(sorted(checksums)) if checksums else 'no checksum'}"
+    packages = "".join(f", package {package.distribution}" for package in source.packages)
+    if source.packages and not source.urls:
+        return f"{source.format}{packages}, with sha256"
+    return (
+        f"{source.format}, {'with ' + ', '.join(sorted(checksums)) if checksums else 'no checksum'}{packages}"
+    )
 
 
 def plotted() -> list[Entry]:

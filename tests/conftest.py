@@ -63,6 +63,8 @@ def _no_network(_leaves_nothing, monkeypatch):
             raise socket.gaierror(f"the tests have no network: {host}")
         return lookup(host, *arguments, **options)
 
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # pip is a process of its own
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # where nobody answers
     monkeypatch.setattr(socket.socket, "connect", local_connect)
     monkeypatch.setattr(socket, "getaddrinfo", local_lookup)
 

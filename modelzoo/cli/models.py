@@ -10,7 +10,7 @@ from typing import Any, cast
 from modelzoo import registry, store
 from modelzoo.cli.arguments import add_command, add_model, count, positive
 from modelzoo.cli.printing import fail, percent, print_card, print_json, print_table
-from modelzoo.registry import UNKNOWN, Entry
+from modelzoo.registry import UNKNOWN, Entry, Package
 
 METRICS = {"top1": "top-1", "top5": "top-5"}
 
@@ -95,19 +95,32 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
         yield "accuracy", UNKNOWN
     yield "weights", f"{store.availability(entry)}; trust: {store.trust(entry) or UNKNOWN}"
     for file in entry.weights:
-        yield "hosted", f"{file.url}, {file.bytes:,} bytes, sha256 {file.sha256}"
+        if file.url is not None:
+            yield "hosted", f"{file.url}, {file.bytes:,} bytes, sha256 {file.sha256}"
+        for package in file.packages:
+            yield "hosted", _package(package)
     for source in entry.sources:
         size = "size unknown" if source.bytes is None else f"{source.bytes:,} bytes"
         sums = [f"{c.algorithm} of the {c.of} {c.value}" for c in source.checksums] or [
             "no published checksum"
         ]
-        for url in source.urls or ("no address",):
+        for url in source.urls or (() if source.packages else ("no address",)):
             yield "upstream", f"{source.format}, {url}, {size}, {'; '.join(sums)}"
+        for package in source.packages:
+            yield "package", f"{source.format}, {_package(package)}"
     for what, license in dataclasses.asdict(licenses).items():
         yield f"license of {what}", license or UNKNOWN
     yield "paper", entry.paper or UNKNOWN
     if entry.note:
         yield "note", entry.note
+
+
+def _package(package: Package) -> str:
+    size = "size unknown" if package.bytes is None else f"{package.bytes:,} bytes"
+    return (
+        f"{package.address}, {size}, sha256 of the wheel {package.sha256}, "
+        f"of {package.member} {package.member_sha256}"
+    )
 
 
 def _preprocessing(entry: Entry) -> str:

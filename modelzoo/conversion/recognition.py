@@ -23,8 +23,11 @@ def by_checksum(path: Path, entries: Iterable[Entry]) -> list[Entry]:
     """Those for which the upstream published a checksum of this file, or of a member of this archive."""
     published: dict[tuple[str, str], dict[str, Entry]] = {}
     for entry in entries:
-        for checksum in (checksum for source in entry.sources for checksum in source.checksums):
-            published.setdefault((checksum.algorithm, checksum.value), {})[entry.key] = entry
+        for source in entry.sources:
+            stated = [(checksum.algorithm, checksum.value) for checksum in source.checksums]
+            stated += [("sha256", package.member_sha256) for package in source.packages]
+            for known in stated:
+                published.setdefault(known, {})[entry.key] = entry
     algorithms = tuple(sorted({algorithm for algorithm, _ in published}))
     found: dict[str, Entry] = {}
     with archives.unpacked(path) as unpacked:

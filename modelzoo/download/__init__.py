@@ -2,5 +2,6 @@
 
 from modelzoo.download.addresses import needs_network, without_password
 from modelzoo.download.fetch import by_checksum, fetch
+from modelzoo.download.packages import Wheel, fetch_wheel, indexed
 
-__all__ = ["by_checksum", "fetch", "needs_network", "without_password"]
+__all__ = ["Wheel", "by_checksum", "fetch", "fetch_wheel", "indexed", "needs_network", "without_password"]

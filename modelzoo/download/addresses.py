@@ -7,12 +7,13 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from modelzoo.errors import DownloadError
 
+PACKAGE = "pkg:pypi/"  # begins the address of a package, whichever index delivers it
 PORTS = {"http": 80, "https": 443}
 
 
 def needs_network(url: str) -> bool:
     """Whether the address is not of a local file."""
-    return url.lower().startswith(("http://", "https://"))
+    return url.lower().startswith(("http://", "https://", PACKAGE))
 
 
 def without_password(url: str) -> str:

@@ -73,6 +73,20 @@ class Host:
             for answer in answers:
                 answer.close()
 
+    def page(self, accept: str, most: int) -> tuple[str, str, bytes]:
+        """A document of at most `most` bytes: where it came from in the end, its content type, its bytes."""
+        answers = self._follow(self.url, {"Accept": accept, "Accept-Encoding": "identity"})
+        try:
+            content = b""
+            for block in blocks_of(answers[-1]):
+                content += block
+                if len(content) > most:
+                    raise DownloadError(f"expected a page of at most {most:,} bytes, got more")
+            return answers[-1].url, answers[-1].headers.get("Content-Type", ""), content
+        finally:
+            for answer in answers:
+                answer.close()
+
     def _follow(self, url: str, headers: dict[str, str]) -> list[requests.Response]:
         """The host's answer, and before it those that redirected to it."""
         answers: list[requests.Response] = []

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -19,6 +18,7 @@ from modelzoo.download.failures import Interrupted, ResumeRefused, Unreachable
 from modelzoo.download.http import Host
 from modelzoo.download.local import LocalFile
 from modelzoo.download.partial import Partial, WrongContent
+from modelzoo.download.progress import bar_of, is_watched
 from modelzoo.download.responses import Response
 from modelzoo.errors import DownloadError, quoted, readable
 
@@ -96,7 +96,7 @@ class _Transfer:
             announced = answer.version.size
             expected = announced if self.expected.size is None else self.expected.size
             self._check_room(expected)
-            with _bar(self.partial, expected) as bar:
+            with bar_of(self.partial.target.name, expected, self.partial.received) as bar:
                 for block in answer.blocks:
                     self.partial.write(block)
                     if expected is not None and self.partial.received > expected:
@@ -169,25 +169,6 @@ class _Patience:
         if delay > self.deadline.left:
             asked = "" if error.wait is None else f", and the host asks to wait {error.wait:,.0f} s"
             raise DownloadError(f"{error}{asked}") from error
-        if _is_watched():
+        if is_watched():
             tqdm.write(f"{error}: the next try follows in {delay:.0f} s", file=sys.stderr)
         sleep(delay)
-
-
-def _is_watched() -> bool:
-    """Whether somebody sees progress: on a terminal, or in a notebook, whose stderr is none."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
-
-
-def _bar(partial: Partial, expected: int | None) -> tqdm[Any]:
-    """Progress with rate and time left, if somebody sees it."""
-    return tqdm(
-        total=expected,
-        initial=partial.received,
-        unit="B",
-        unit_scale=True,
-        unit_divisor=1024,
-        desc=partial.target.name,
-        leave=False,
-        disable=not _is_watched(),
-    )

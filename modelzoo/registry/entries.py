@@ -59,12 +59,30 @@ class Label:
 
 
 @dataclass(frozen=True)
-class HostedFile:
-    """One of our converted weight files on a static host."""
+class Package:
+    """A member of a wheel on a package index: read from the wheel, which is never installed and never run."""
 
-    url: str
+    distribution: str  # its name on the index
+    version: str
+    member: str  # path of the file in the wheel
+    sha256: str  # of the wheel
+    member_sha256: str
+    bytes: int | None = None  # of the wheel
+
+    @property
+    def address(self) -> str:
+        """The package URL, under which it is shown and recorded."""
+        return f"pkg:pypi/{self.distribution}@{self.version}"
+
+
+@dataclass(frozen=True)
+class HostedFile:
+    """One of our converted weight files, on a static host or in wheels."""
+
+    url: str | None
     sha256: str
     bytes: int
+    packages: tuple[Package, ...] = ()  # whose members, one after the other, are the file
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,7 @@ class Source:
     checksums: tuple[Checksum, ...] = ()
     bytes: int | None = None
     member: str | None = None  # path or pattern inside the archive
+    packages: tuple[Package, ...] = ()  # each holds the same file, or that member; tried after the urls
 
 
 @dataclass(frozen=True)

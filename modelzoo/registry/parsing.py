@@ -13,7 +13,9 @@ from modelzoo.registry.dataclass_json import JsonObject, build, check_keys, chec
 from modelzoo.registry.entries import (
     Architecture,
     Entry,
+    HostedFile,
     Label,
+    Package,
     Preprocessing,
     Registry,
     Source,
@@ -25,6 +27,9 @@ HEX = re.compile(r"[0-9a-f]+")
 SET_NAME = re.compile(r"[a-z0-9_]+")
 CONVERTER = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)?")
 DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha384": 96, "sha512": 128}  # hexadecimal
+SHA256 = "64 lower-case hexadecimal digits"
+DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # as PEP 508 has it
+VERSION = re.compile(r"[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[0-9]+)?")  # as PEP 440, public
 PROBE_SIZE = 1  # a named preprocessing is checked at some size
 
 NamedPreprocessing = Mapping[str, Mapping[str, Any]]
@@ -192,12 +197,35 @@ def _wrong_in_entry(entry: Entry) -> Iterator[Wrong]:
     if entry.graph.classes <= 0:
         yield "graph.classes", entry.graph.classes, "a positive count"
     for file in entry.weights:
-        if not file.url.startswith(("https://", "http://", "file://")):  # their sha256 is known
-            yield "url", file.url, "an https, http or file address"
-        if not _is_digest("sha256", file.sha256):
-            yield "sha256", file.sha256, "64 lower-case hexadecimal digits"
+        yield from _wrong_in_file(file)
     for source in entry.sources:
         yield from _wrong_in_source(source)
+
+
+def _wrong_in_file(file: HostedFile) -> Iterator[Wrong]:
+    if file.url is None and not file.packages:
+        yield "url", file.url, "an address where there are no packages"
+    if file.url is not None and not file.url.startswith(("https://", "http://", "file://")):
+        yield "url", file.url, "an https, http or file address"  # also http: their sha256 is known
+    if not _is_digest("sha256", file.sha256):
+        yield "sha256", file.sha256, SHA256
+    for package in file.packages:
+        yield from _wrong_in_package(package)
+
+
+def _wrong_in_package(package: Package) -> Iterator[Wrong]:
+    """Name and version become part of pip's arguments: nothing but a name and a version may pass."""
+    if not DISTRIBUTION.fullmatch(package.distribution):
+        yield "distribution", package.distribution, "a name on a package index, like modelzoo-weights-vgg-16"
+    if not VERSION.fullmatch(package.version):
+        yield "version", package.version, "a version, like 0.1.0"
+    if not _is_inside(package.member):
+        yield "member", package.member, "a path inside the wheel"
+    for field, value in (("sha256", package.sha256), ("member_sha256", package.member_sha256)):
+        if not _is_digest("sha256", value):
+            yield field, value, SHA256
+    if package.bytes is not None and package.bytes <= 0:
+        yield "bytes", package.bytes, "a positive count, or null"
 
 
 def _wrong_in_source(source: Source) -> Iterator[Wrong]:
@@ -212,6 +240,8 @@ def _wrong_in_source(source: Source) -> Iterator[Wrong]:
         yield "converter", source.converter, "a converter's name, like gluoncv"
     if source.member is not None and not _is_inside(source.member):
         yield "member", source.member, "a path inside the archive"
+    for package in source.packages:
+        yield from _wrong_in_package(package)
 
 
 def _is_digest(algorithm: str, value: str) -> bool:

@@ -31,7 +31,7 @@ def availability(entry: Entry) -> Availability:
         return "cached without top"
     if entry.weights:
         return "hosted"
-    if any(source.urls for source in entry.sources):
+    if any(source.urls or source.packages for source in entry.sources):
         return "converts from upstream"
     return "file needed" if entry.sources else "none published"
 
@@ -44,9 +44,7 @@ def trust(entry: Entry) -> str | None:
         return cached.pointer.trust
     if entry.weights:
         return "published sha256"
-    checksums = [
-        f"{sum_.algorithm} of the {sum_.of}" for source in entry.sources for sum_ in source.checksums
-    ]
-    if entry.sources:
-        return published(checksums) or NO_CHECKSUM
-    return None
+    checksums = [f"{sum_.algorithm} of the {sum_.of}" for s in entry.sources for sum_ in s.checksums]
+    if entry.sources and not any(source.urls for source in entry.sources):
+        checksums += [f"sha256 of {p.address}" for source in entry.sources for p in source.packages]
+    return published(checksums) or (NO_CHECKSUM if entry.sources else None)

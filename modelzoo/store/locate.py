@@ -1,8 +1,8 @@
 """locate(): an entry and load()'s `weights` -> the file they are in, obtained from the nearest source.
 
 In this order: bundled with the package, the cache, the mirrors of MODELZOO_MIRROR, our hosts, and the
-upstream, whose file is converted on this machine. What comes from outside is checked and then kept in the
-cache, with a note of why it is trusted.
+upstream, whose file is converted on this machine: from its own addresses, then from a package index that has
+it. What comes from outside is checked and then kept in the cache, with a note of why it is trusted.
 """
 
 from __future__ import annotations

