@@ -2,11 +2,16 @@
 
     python -m scripts.convert.publish resnet50_v1d resnet101_mlimages --from downloads -o mirror
     python -m scripts.convert.publish resnet101_mlimages --synthetic -o mirror
+    python -m scripts.convert.publish mobilenet_0.25_224 --wheels --f16 -o wheels
 
 The upstreams' files are taken from the folder --from, under their own names, or downloaded as load() does.
 Each model gives MODEL-DIGITS.h5, the digits from its sha256, and MODEL-notop-DIGITS.h5 if much of it is head;
 beside each lies its provenance as JSON. index.json lists them, and keeps what was published there before.
 Running it again gives the same bytes.
+
+With --wheels each model gives wheels for a package index instead, several if one would have 100 MB, and
+weights.json says what `weights` of a registry's entries name them by. --f16 stores kernels in half the bytes
+and prints what that changes.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +30,12 @@ from modelzoo import conversion, registry, weights
 from modelzoo.architectures import synthetic, top_weights
 from modelzoo.files import atomic_write
 from modelzoo.registry import Entry
+from modelzoo.registry.parsing import VERSION
 from modelzoo.store import mirror, weights_file
+from scripts.convert import wheels
 
 SYNTHETIC = "it has synthetic weights: predictions are meaningless"
+WHEELS_INDEX = "weights.json"
 HEAD_SHARE = 0.25  # of the parameters; from here on a file without the head is worth its place
 
 
@@ -37,24 +45,69 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the mirror's folder")
     parser.add_argument("--from", dest="folder", type=Path, help="the folder with the upstreams' files")
     parser.add_argument("--synthetic", action="store_true", help="the tests' weights instead, marked as such")
+    parser.add_argument("--wheels", action="store_true", help="wheels for a package index, not a mirror")
+    parser.add_argument("--f16", action="store_true", help="wheels with kernels in float16")
+    parser.add_argument("--version", type=version, default="1.0", help="of the wheels; default: 1.0")
     arguments = parser.parse_args(arguments)
+    if arguments.f16 and not arguments.wheels:
+        parser.error("--f16 is for --wheels")
     arguments.output.mkdir(parents=True, exist_ok=True)
-    index = arguments.output / mirror.INDEX
-    models = json.loads(index.read_text("utf-8"))["models"] if index.exists() else {}
     for name in arguments.models:
         entry = registry.info(name)
         with tempfile.TemporaryDirectory(prefix=".publish-", dir=arguments.output) as folder:
             whole = Path(folder) / "whole.h5"
-            if arguments.synthetic:
-                write_synthetic(entry, whole)
-            elif arguments.folder:
-                conversion.convert(entry, upstream_file(entry, arguments.folder), whole, official=True)
-            else:
-                shutil.copyfile(weights_file(entry.key), whole)
-            models[entry.key] = publish(whole, arguments.output)
-        with atomic_write(index) as temporary:
-            temporary.write_text(mirror.index_text(models), "utf-8")
-        print(arguments.output / models[entry.key]["file"], flush=True)
+            write_whole(entry, whole, arguments)
+            add = publish_wheels if arguments.wheels else publish_to_mirror
+            for line in add(entry, whole, arguments):
+                print(line, flush=True)
+
+
+def version(text: str) -> str:
+    if not VERSION.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected a version like 1.0, got {text!r}")
+    return text
+
+
+def write_whole(entry: Entry, whole: Path, arguments: argparse.Namespace) -> None:
+    """The weight file that is published."""
+    if arguments.synthetic:
+        write_synthetic(entry, whole)
+    elif arguments.folder:
+        conversion.convert(entry, upstream_file(entry, arguments.folder), whole, official=True)
+    else:
+        shutil.copyfile(weights_file(entry.key), whole)
+
+
+def publish_to_mirror(entry: Entry, whole: Path, arguments: argparse.Namespace) -> Iterator[str]:
+    """Adds the file to the mirror; yields what to print."""
+    index = arguments.output / mirror.INDEX
+    models = json.loads(index.read_text("utf-8"))["models"] if index.exists() else {}
+    models[entry.key] = publish(whole, arguments.output)
+    with atomic_write(index) as temporary:
+        temporary.write_text(mirror.index_text(models), "utf-8")
+    yield str(arguments.output / models[entry.key]["file"])
+
+
+def publish_wheels(entry: Entry, whole: Path, arguments: argparse.Namespace) -> Iterator[str]:
+    """Adds the file's wheels to the folder; yields what to print."""
+    if entry.licenses.weights is None:
+        yield f"{entry.key}: its authors state no license of the weights; make sure that you may publish them"
+    if arguments.f16:
+        half = whole.with_name("half.h5")
+        error = wheels.write_half(whole, entry, half)
+        before, after = whole.stat().st_size, half.stat().st_size
+        yield f"{entry.key}: in float16 {after:,} bytes instead of {before:,}"
+        yield f"{entry.key}: relative L2 error of the logits {error:.1e}"
+        whole = half
+    name = wheels.distribution(entry.key, half=arguments.f16)
+    stated = wheels.write(whole, entry, arguments.output, arguments.version, name)
+    index = arguments.output / WHEELS_INDEX
+    models = json.loads(index.read_text("utf-8")) if index.exists() else {}
+    models[entry.key] = [stated]
+    with atomic_write(index) as temporary:
+        temporary.write_text(json.dumps(dict(sorted(models.items())), indent=2) + "\n", "utf-8")
+    for package in stated["packages"]:
+        yield f"{package['distribution']} {package['version']}: {package['bytes']:,} bytes"
 
 
 def write_synthetic(entry: Entry, target: Path) -> None:
