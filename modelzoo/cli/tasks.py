@@ -22,7 +22,8 @@ from modelzoo.cli.arguments import (
 )
 from modelzoo.cli.copies import save_copy
 from modelzoo.cli.printing import bar, fail, note, plural, print_json, print_table, say
-from modelzoo.runtimes import DEFAULT_MODEL
+from modelzoo.runtimes import DEFAULT_MODEL, default_model
+from modelzoo.store import PRETRAINED
 
 if TYPE_CHECKING:
     from modelzoo.tasks import Unreadable
@@ -67,7 +68,10 @@ def _classify(options: argparse.Namespace) -> int:
     from modelzoo.images import encodable
     from modelzoo.tasks import LabelsHead, Pipeline, Unreadable
 
-    deployed = deployment(options, DEFAULT_MODEL)
+    bulk = options.fast_decode or options.engine != "local" or options.workers
+    if bulk and options.output is None:
+        raise ValueError("--fast-decode, --engine and --workers need -o FILE.")
+    deployed = deployment(options, _default(options))
     if options.output is not None:
         from modelzoo.bulk import classify_files
 
@@ -75,8 +79,6 @@ def _classify(options: argparse.Namespace) -> int:
             options.images, options.output, deployed, top=options.top, execution=_execution(options)
         )
         return _print_summary(options, run)
-    if options.fast_decode or options.engine != "local" or options.workers:
-        raise ValueError("--fast-decode, --engine and --workers need -o FILE.")
     start = time.perf_counter()
     paths = _paths(options.images)
     pipeline = Pipeline(deployed, LabelsHead(options.top))
@@ -102,6 +104,16 @@ def _classify(options: argparse.Namespace) -> int:
     return min(failed, 1)
 
 
+def _default(options: argparse.Namespace) -> str:
+    """The model where none is named; says on stderr which and why. A weight file is the bundled model's."""
+    if options.model is not None or options.weights != PRETRAINED:
+        return DEFAULT_MODEL
+    chosen = default_model()
+    if chosen.reason is not None:
+        note(f"{chosen.model}: {chosen.reason}")
+    return chosen.model
+
+
 def _print_error(path: str, model: str, why: Unreadable, options: argparse.Namespace) -> int:
     """Says why an image has no answer, where the others have theirs; returns the command's exit code, 1."""
     from modelzoo.images import encodable
@@ -114,7 +126,7 @@ def _print_error(path: str, model: str, why: Unreadable, options: argparse.Names
 def _embed(options: argparse.Namespace) -> int:
     from modelzoo.bulk import embed_files
 
-    deployed = deployment(options, DEFAULT_MODEL)
+    deployed = deployment(options, _default(options))
     return _print_summary(
         options, embed_files(options.images, options.output, deployed, execution=_execution(options))
     )

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 # -P: a pip.py in the working folder is not pip. Of the user's pip only what makes this wheel fail is changed.
 PROGRAM = ("-P", "-m", "pip", "download", "--no-input", "--disable-pip-version-check", "--no-color")
-WHEEL_ALONE = ("--no-deps", "--only-binary=:all:", "--no-cache-dir", "--progress-bar=off", "--retries=1")
+WHEEL_ALONE = (
+    "--no-deps",
+    "--only-binary=:all:",
+    "--no-cache-dir",
+    "--progress-bar=off",
+    "--retries=1",
+    "--require-hashes",
+)
 NO_PIP = re.compile(r"No module named '?pip\b")
 OTHER_WHEEL = re.compile(r"\bGot\s+([0-9a-f]{64})\b")
 UNREACHABLE = re.compile("Retrying|connection|Could not fetch URL|HTTP error", re.IGNORECASE)
@@ -33,7 +40,7 @@ OUTPUT_BYTES = 1 << 20  # of what pip says that are read
 
 def fetch(wheel: Wheel, target: Path) -> bool:
     """Downloads the wheel to `target`, verified; False where there is no pip. Raises DownloadError."""
-    if not sys.executable:  # Python within another program
+    if not sys.executable or getattr(sys, "frozen", False):  # Python within another program
         return False
     with files.temporary_directory(settings.cache_home()) as folder:
         for name in ("wheels", "temporary"):

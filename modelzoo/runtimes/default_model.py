@@ -1,0 +1,36 @@
+"""Which model answers where none is named: one of ImageNet if its weights are available, or the bundled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelzoo import registry, store
+from modelzoo.errors import UnknownModel, WeightsUnavailable
+from modelzoo.runtimes.deployment import DEFAULT_MODEL
+
+PREFERRED_MODEL = "efficientnet_lite0"  # 1,000 classes of ImageNet in 17 MB, from any package index
+
+
+@dataclass(frozen=True)
+class DefaultModel:
+    """A registry name, and why it is this one; None where there is no choice."""
+
+    model: str
+    reason: str | None
+
+
+def default_model() -> DefaultModel:
+    """The preferred model if its weights are at hand or were fetched just now, or else the bundled one.
+
+    Raises nothing: weights that are not available are the reason.
+    """
+    try:
+        entry = registry.info(PREFERRED_MODEL)
+    except UnknownModel:
+        return DefaultModel(DEFAULT_MODEL, None)
+    try:
+        found = store.locate(entry)
+    except WeightsUnavailable as error:
+        return DefaultModel(DEFAULT_MODEL, f"it comes with the package. {error}")
+    source = found.cached.pointer.source if found.cached else "the package"
+    return DefaultModel(PREFERRED_MODEL, f"the default, with weights from {source}")
