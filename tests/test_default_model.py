@@ -82,6 +82,7 @@ def test_where_no_index_answers_the_bundled_model_does_and_the_first_line_says_w
         "modelzoo: resnet9_cifar10: it comes with the package. The pretrained weights of "
     )
     assert "pkg:pypi/lite-weights@0.1.0: pip cannot reach its package index" in first
+    assert first.endswith("; MODELZOO_OFFLINE=1 saves the attempt")
 
 
 def test_offline_the_bundled_model_answers_and_pip_is_not_started(preferred, capsys, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelzoo import registry, store
+from modelzoo import registry, settings, store
 from modelzoo.errors import UnknownModel, WeightsUnavailable
 from modelzoo.runtimes.deployment import DEFAULT_MODEL
 
@@ -31,6 +31,7 @@ def default_model() -> DefaultModel:
     try:
         found = store.locate(entry)
     except WeightsUnavailable as error:
-        return DefaultModel(DEFAULT_MODEL, f"it comes with the package. {error}")
+        tried = "" if settings.offline() else f"; {settings.OFFLINE}=1 saves the attempt"
+        return DefaultModel(DEFAULT_MODEL, f"it comes with the package. {error}{tried}")
     source = found.cached.pointer.source if found.cached else "the package"
     return DefaultModel(PREFERRED_MODEL, f"the default, with weights from {source}")
