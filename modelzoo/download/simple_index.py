@@ -18,6 +18,7 @@ from urllib.parse import unquote, urldefrag, urlsplit, urlunsplit
 
 from modelzoo import settings
 from modelzoo.download.addresses import next_address, same_origin
+from modelzoo.download.connections import Deadline
 from modelzoo.download.fetch import fetch as fetch_file
 from modelzoo.download.http import Host
 from modelzoo.errors import DownloadError
@@ -52,7 +53,7 @@ def find(wheel: Wheel) -> str:
     Raises DownloadError if the index has no such wheel, or states the sha256 of another.
     """
     index = _index()
-    host = Host(f"{index.rstrip('/')}/{_normalized(wheel.distribution)}/", settings.timeout())
+    host = Host(f"{index.rstrip('/')}/{_normalized(wheel.distribution)}/", Deadline(settings.timeout()))
     try:
         place, kind, content = host.page(ACCEPT, PAGE_BYTES)
     except DownloadError as error:
