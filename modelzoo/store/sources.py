@@ -63,7 +63,7 @@ def from_mirror(entry: Entry, base: str, top: bool, called: str | None = None) -
 
 def _from_host(entry: Entry, file: HostedFile, url: str) -> CachedFile:
     path = cache.place(entry.key, file.sha256)
-    LOG.info("%s: downloading %s", entry.key, download.without_password(file.url))
+    LOG.info("%s: downloading %s", entry.key, download.without_password(url))
     with cache.placing(entry.key, path):
         download.fetch(url, path, checksums={"sha256": file.sha256}, size=file.bytes)
         source = download.without_password(url)
@@ -73,6 +73,7 @@ def _from_host(entry: Entry, file: HostedFile, url: str) -> CachedFile:
 def _from_wheels(entry: Entry, file: HostedFile) -> CachedFile:
     path = cache.place(entry.key, file.sha256)
     path.parent.mkdir(parents=True, exist_ok=True)
+    LOG.info("%s: downloading %s", entry.key, packages.addresses(file.packages))
     with cache.placing(entry.key, path), cache.temporary_directory() as folder:
         packages.joined(file, folder / path.name)
         files.replace(folder / path.name, path)
@@ -82,6 +83,7 @@ def _from_wheels(entry: Entry, file: HostedFile) -> CachedFile:
 
 def _from_package(entry: Entry, package: Package) -> CachedFile:
     """The upstream's file out of a wheel: what the registry states of the file itself must hold, too."""
+    LOG.info("%s: downloading %s", entry.key, package.address)
     with packages.member(package) as path, cache.temporary_directory() as folder:
         converted = folder / "converted.h5"
         with _converting:
