@@ -11,6 +11,8 @@ from modelzoo.formats.tensorflow_checkpoint import (
     write_tensorflow_checkpoint,
 )
 from modelzoo.formats.tensors import TensorInfo, Tensors
+from modelzoo.formats.torch_state_dict import is_torch_state_dict, read_torch_state_dict
+from modelzoo.formats.torch_writing import write_torch_state_dict
 
 __all__ = [
     "FORMATS",
@@ -23,14 +25,17 @@ __all__ = [
     "is_mxnet_params",
     "is_safetensors",
     "is_tensorflow_checkpoint",
+    "is_torch_state_dict",
     "read_darknet_weights",
     "read_keras_h5",
     "read_mxnet_params",
     "read_safetensors",
     "read_tensorflow_checkpoint",
+    "read_torch_state_dict",
     "write_darknet_weights",
     "write_keras_h5",
     "write_mxnet_params",
     "write_safetensors",
     "write_tensorflow_checkpoint",
+    "write_torch_state_dict",
 ]

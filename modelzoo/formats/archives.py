@@ -20,6 +20,7 @@ from modelzoo.errors import ConversionError, abbreviated, quoted, readable
 from modelzoo.files import remove_abandoned, temporary_directory
 from modelzoo.formats.gzip_stream import GZIP_START, GzipReader
 from modelzoo.formats.tar import BLOCK_BYTES, TAR_MAGIC, TAR_MAGIC_OFFSET, Stream, tar_members
+from modelzoo.formats.torch_files import is_torch_zip
 
 MAX_TOTAL_BYTES = 8 * 2**30  # unpacked; the largest upstream archive has less than 1 GiB
 MAX_RATIO = 100  # of unpacked to packed; weights hardly shrink at all
@@ -47,7 +48,8 @@ def unpacked(path: Path, member: str | None = None) -> Generator[Path]:
 
     `member` is the path of one file or folder in the archive, or an fnmatch pattern for one file;
     then that one's path is given. It may also be the prefix of a TensorFlow checkpoint, without `.index`.
-    What is no archive (a file, a folder, a prefix that is no file) is given back as it came.
+    What is no archive (a file, a folder, a prefix that is no file) is given back as it came, and
+    so is a weight file that is a zip itself, torch's.
     """
     members = _archive_reader(path)
     if members is None:
@@ -70,7 +72,7 @@ def _archive_reader(path: Path) -> Callable[[Path], Generator[_Member, None, Non
     with path.open("rb") as file:
         start = file.read(BLOCK_BYTES)
     if start.startswith(ZIP_START):
-        return _zip_members
+        return None if is_torch_zip(path) else _zip_members
     if start.startswith(GZIP_START):
         try:
             with path.open("rb") as file:

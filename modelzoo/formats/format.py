@@ -20,6 +20,8 @@ from modelzoo.formats.tensorflow_checkpoint import (
     write_tensorflow_checkpoint,
 )
 from modelzoo.formats.tensors import Tensors
+from modelzoo.formats.torch_state_dict import is_torch_state_dict, read_torch_state_dict
+from modelzoo.formats.torch_writing import write_torch_state_dict
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ FORMATS: dict[str, Format] = {
         Format("mxnet", read_mxnet_params, write_mxnet_params, is_mxnet_params),
         Format("keras_h5", read_keras_h5, write_keras_h5, is_keras_h5),
         Format("safetensors", read_safetensors, write_safetensors, is_safetensors),
+        Format("torch", read_torch_state_dict, write_torch_state_dict, is_torch_state_dict),
         Format("darknet", read_darknet_weights, write_darknet_weights, is_darknet_weights, planned=True),
     )
 }

@@ -45,6 +45,7 @@ ENDINGS = {
     "mxnet": ".params",
     "keras_h5": ".h5",
     "safetensors": ".safetensors",
+    "torch": ".pth",
     "darknet": ".weights",
 }
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from modelzoo.errors import ConversionError
-from modelzoo.formats import FORMATS
+from modelzoo.formats import FORMATS, torch_writing
 from modelzoo.formats.mxnet_params import MODULE_PREFIX
 from modelzoo.formats.tensors import DTYPES, MAX_NAME_BYTES, MAX_TENSORS
 
@@ -28,13 +28,23 @@ NAMES = {
     "mxnet": TEXT.filter(lambda name: not MODULE_PREFIX.match(name)),  # which reading drops
     "keras_h5": st.builds("{}/{}".format, LAYERS, st.sampled_from(["kernel", "bias", "moving_mean"])),
     "safetensors": TEXT.filter(lambda name: name != "__metadata__"),
+    "torch": TEXT,
     "darknet": TEXT,
 }
-ORDERED = ("mxnet", "keras_h5", "darknet")  # formats in which the order of the arrays is part of the contents
+HELD = {
+    "darknet": [np.dtype("<f4")],
+    "torch": list(torch_writing.NAMES),
+}  # by those that hold not all of DTYPES
+ORDERED = (
+    "mxnet",
+    "keras_h5",
+    "darknet",
+    "torch",
+)  # formats in which the order of the arrays is part of the contents
 
 
 def arrays_of(format: str) -> st.SearchStrategy[dict[str, np.ndarray]]:
-    dtypes = [np.dtype("<f4")] if format == "darknet" else sorted(DTYPES, key=str)
+    dtypes = sorted(HELD.get(format, DTYPES), key=str)
     shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
     array = st.sampled_from(dtypes).flatmap(lambda dtype: hnp.arrays(dtype, shapes))
     return st.dictionaries(NAMES[format], array.map(np.asarray), max_size=5)

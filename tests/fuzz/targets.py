@@ -24,9 +24,12 @@ from modelzoo import weights
 from modelzoo.errors import ModelZooError
 from modelzoo.formats import FORMATS, Tensors, archives
 from modelzoo.images import reading
+from tests.formats import torch_bytes
 from tests.formats.checkpoint_bytes import repaired, saved_slices
 from tests.formats.files import BFLOAT16, SHARD, V1, mxnet_array, mxnet_file
+from tests.formats.torch_bytes import View
 
+WRITTEN_BY_TORCH = Path(torch_bytes.__file__).with_name("torch")
 MAX_SECONDS = 1.0  # of processor time, for one file
 MAX_GROWTH = 8  # bytes of one tensor for each byte of its file: V1 checkpoints have int64 as varints
 MAX_UNPACKED = 2**20  # bytes of an archive and pixels of an image: the true limits would fill disk and memory
@@ -110,6 +113,19 @@ def _safetensors(path: Path) -> None:
 def _safetensors_seeds() -> list[bytes]:
     described = save({"n": np.array(5), "h": np.float16([[1]])}, {"format": "pt"})
     return [_written_bytes("safetensors", ARRAYS), described]
+
+
+def _torch(path: Path) -> None:
+    _read_tensors(FORMATS["torch"].read(path), path.stat().st_size)
+
+
+def _torch_seeds() -> list[bytes]:
+    transposed = View(np.arange(6, dtype=np.float32), 0, (3, 2), (1, 3))
+    state = torch_bytes.state({"a": torch_bytes.tensor("0", transposed)})
+    nested = torch_bytes.state({"epoch": torch_bytes.number(3), "state_dict": state})
+    old = torch_bytes.legacy(nested, {"0": transposed.storage})
+    written = [(WRITTEN_BY_TORCH / f"{name}.pth").read_bytes() for name in ("zip", "legacy", "checkpoint")]
+    return [_written_bytes("torch", ARRAYS | {"step": np.array(7)}), old, *written]
 
 
 def _checkpoint_v1(path: Path) -> None:
@@ -244,6 +260,7 @@ TARGETS = {
     "mxnet": Target("net.params", _mxnet_seeds, _mxnet),
     "darknet": Target("net.weights", _darknet_seeds, _darknet),
     "safetensors": Target("net.safetensors", _safetensors_seeds, _safetensors),
+    "torch": Target("net.pth", _torch_seeds, _torch),
     "checkpoint_v1": Target("model.ckpt", _checkpoint_v1_seeds, _checkpoint_v1, repaired),
     "checkpoint_v2": Target("model.index", _checkpoint_v2_seeds, _checkpoint_v2, repaired),
     "keras_h5": Target("net.h5", _keras_h5_seeds, _keras_h5),
