@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelzoo.architectures import (
+    efficientnet_lite,
     inception,
     inception_resnet,
     keras_applications,
@@ -15,6 +16,7 @@ from modelzoo.architectures import (
 from modelzoo.architectures.family import Family
 
 FAMILIES: dict[str, Family] = {
+    "efficientnet_lite": efficientnet_lite.FAMILY,
     "inception": inception.FAMILY,
     "inception_resnet": inception_resnet.FAMILY,
     "keras_applications": keras_applications.FAMILY,

@@ -6,6 +6,7 @@ from types import ModuleType
 
 from modelzoo.conversion import (
     darknet,
+    efficientnet_lite,
     gluoncv,
     keras_applications,
     keras_refusals,
@@ -17,6 +18,7 @@ from modelzoo.conversion import (
     slim_vgg,
     tencent,
     timm,
+    torchvision,
 )
 from modelzoo.conversion.converter import Converter
 from modelzoo.conversion.layouts import DENSE_AS_CONV, FLATTENED, KERAS, OIHW, Layout
@@ -38,6 +40,10 @@ _ALL = (
         darknet.IGNORED,
         plan=darknet.plan,
         known_sizes=darknet.KNOWN_SIZES,
+    ),
+    _tensorflow("efficientnet_lite", efficientnet_lite, KERAS),
+    Converter(
+        "efficientnet_lite.torch", efficientnet_lite.torch_names, OIHW, efficientnet_lite.TORCH_IGNORED
     ),
     Converter("gluoncv", gluoncv.upstream_names, OIHW, gluoncv.IGNORED),
     Converter(
@@ -63,6 +69,7 @@ _ALL = (
     _tensorflow("slim.vgg", slim_vgg, DENSE_AS_CONV),  # fc6 and fc7 are convolutions on both sides
     _tensorflow("tencent", tencent, KERAS),
     Converter("timm", timm.upstream_names, OIHW, timm.IGNORED),
+    Converter("torchvision", torchvision.upstream_names, OIHW, torchvision.IGNORED),
 )
 CONVERTERS: dict[str, Converter] = {converter.name: converter for converter in _ALL}
 

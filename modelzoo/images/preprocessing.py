@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -33,7 +34,10 @@ def axes(preprocessing: Preprocessing, height: int, width: int) -> tuple[Axis, A
 
 def _axis(preprocessing: Preprocessing, source: int, shorter: int) -> Axis:
     target = _resized(preprocessing, source, shorter)
-    return Axis(source, target, (target - preprocessing.crop_size) // 2, preprocessing.crop_size)
+    before, half = divmod(target - preprocessing.crop_size, 2)
+    if half and preprocessing.crop_start == "even":
+        before += before % 2
+    return Axis(source, target, before, preprocessing.crop_size)
 
 
 def _fitted(preprocessing: Preprocessing, source: int, longer: int) -> Axis:
@@ -116,13 +120,20 @@ def preprocess_crops(pixels: Pixels, preprocessing: Preprocessing, *, ten: bool 
 
 def _least_side(preprocessing: Preprocessing) -> int:
     """What the shorter side of an image must keep, so that the preprocessing's resize never enlarges it."""
-    return math.ceil((preprocessing.resize_size or preprocessing.crop_size) / preprocessing.central_fraction)
+    return math.ceil((preprocessing.resize_size or preprocessing.crop_size) / _fraction(preprocessing))
+
+
+def _fraction(preprocessing: Preprocessing) -> float:
+    """How much of the image's shorter side is kept before the resize."""
+    if preprocessing.crop_padding is None:
+        return preprocessing.central_fraction
+    return preprocessing.crop_size / (preprocessing.crop_size + preprocessing.crop_padding)
 
 
 def check_ten_crops(preprocessing: Preprocessing) -> None:
     """Raises ImageError if the preprocessing has no corners that the center leaves out."""
     fitted = preprocessing.pad_value is not None
-    stretched = preprocessing.resize_size is None and preprocessing.central_fraction == 1
+    stretched = preprocessing.resize_size is None and _fraction(preprocessing) == 1
     if fitted or stretched:
         size = preprocessing.crop_size
         raise ImageError(
@@ -134,7 +145,10 @@ def check_ten_crops(preprocessing: Preprocessing) -> None:
 def _ten_crops(pixels: Pixels, preprocessing: Preprocessing) -> list[Pixels | Floats]:
     check_ten_crops(preprocessing)
     height, width = pixels.shape[:2]
-    if preprocessing.resize_size is None:
+    if preprocessing.crop_padding is not None:
+        whole = preprocessing.crop_size + preprocessing.crop_padding
+        middle = axes(replace(preprocessing, crop_padding=None, resize_size=whole), height, width)
+    elif preprocessing.resize_size is None:
         crop = preprocessing.crop_size
         target = round(crop / preprocessing.central_fraction)
         margin = (target - crop) // 2
@@ -154,8 +168,7 @@ def resize_and_crop(pixels: Pixels, preprocessing: Preprocessing) -> Pixels | Fl
 
     uint8, or float32 where the original program did not round.
     """
-    vertical, horizontal = (central_crop(side, preprocessing.central_fraction) for side in pixels.shape[:2])
-    middle = pixels[vertical, horizontal]
+    middle = pixels[_kept(preprocessing, *pixels.shape[:2])]
     resize = INTERPOLATIONS[preprocessing.interpolation]
     rows, columns = axes(preprocessing, *middle.shape[:2])
     if preprocessing.pad_value is None:
@@ -166,6 +179,24 @@ def resize_and_crop(pixels: Pixels, preprocessing: Preprocessing) -> Pixels | Fl
     square = np.full((size, size, 3), preprocessing.pad_value, np.float32)
     square[inside] = resize(middle, *whole)
     return square
+
+
+def _kept(preprocessing: Preprocessing, height: int, width: int) -> tuple[slice, slice]:
+    """The rows and columns that are kept before the resize."""
+    if preprocessing.crop_padding is not None:
+        return central_square(height, width, _fraction(preprocessing))
+    fraction = preprocessing.central_fraction
+    return central_crop(height, fraction), central_crop(width, fraction)
+
+
+def central_square(height: int, width: int, fraction: float) -> tuple[slice, slice]:
+    """A fraction of the shorter side on both, as EfficientNet's program keeps it: at least one pixel.
+
+    The side is cut in float32, and of an odd pixel the greater half lies before the square.
+    """
+    side = max(int(np.float32(fraction) * np.float32(min(height, width))), 1)
+    top, left = ((whole - side + 1) // 2 for whole in (height, width))
+    return slice(top, top + side), slice(left, left + side)
 
 
 def central_crop(side: int, fraction: float) -> slice:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 LINEAR_SCALE = 2048  # OpenCV holds bilinear weights as integers, in 1/2048
+BICUBIC_STEPS, BICUBIC_A = 1024, -0.75  # TensorFlow's table of the kernel, and the kernel's parameter
 MOST_SUMMED = 2**20  # scales; of an axis that is longer still, the first ones are multiplied
 
 Pixels = npt.NDArray[np.uint8]  # (height, width, 3), RGB
@@ -107,6 +108,43 @@ def _lerp(first: Pixels | Floats, second: Pixels | Floats, fraction: Floats) -> 
     return cast(Floats, start + (second - start) * fraction)
 
 
+def tf1_bicubic(pixels: Pixels, rows: Axis, columns: Axis) -> Floats:
+    """TensorFlow 1's resize_bicubic, float32 (rows.crop, columns.crop, 3): no antialias, not rounded.
+
+    On the legacy grid of tf1_bilinear, with Keys' kernel of a = -0.75 from a table of 1,024 steps a pixel
+    (ResizeBicubic, tensorflow/core/kernels/image/resize_bicubic_op.cc). Levels may lie outside 0 to 255.
+    """
+    lines, down = _bicubic_taps(rows)
+    places, across = _bicubic_taps(columns)
+    left, right = int(places.min()), int(places.max()) + 1
+    blended = np.zeros((rows.crop, right - left, 3), np.float32)
+    for line, weight in zip(lines, down, strict=True):
+        blended += pixels[line, left:right] * weight[:, None, None]
+    resized = np.zeros((rows.crop, columns.crop, 3), np.float32)
+    for place, weight in zip(places, across, strict=True):
+        resized += blended[:, place - left] * weight[:, None]
+    return resized
+
+
+def _bicubic_taps(axis: Axis) -> tuple[Indices, Floats]:
+    """The four source pixels of each kept pixel, (4, crop), and their weights, float32 (4, crop)."""
+    before, _, fraction = _legacy_positions(axis)
+    steps = np.rint(fraction * np.float32(BICUBIC_STEPS)).astype(np.int64)
+    near, far = _bicubic_table()
+    weights = np.stack([far[steps], near[steps], near[BICUBIC_STEPS - steps], far[BICUBIC_STEPS - steps]])
+    return np.clip(before + np.arange(-1, 3)[:, None], 0, axis.source - 1), weights
+
+
+def _bicubic_table() -> tuple[Floats, Floats]:
+    """The kernel at distances of 0 to 1 and of 1 to 2 pixels, float32."""
+    a, near = BICUBIC_A, np.arange(BICUBIC_STEPS + 1) / BICUBIC_STEPS
+    far = near + 1
+    return (
+        (((a + 2) * near - (a + 3)) * near * near + 1).astype(np.float32),
+        (((a * far - 5 * a) * far + 8 * a) * far - 4 * a).astype(np.float32),
+    )
+
+
 def darknet_linear(pixels: Pixels, rows: Axis, columns: Axis) -> Floats:
     """Darknet's resize_image (src/image.c), float32 (rows.crop, columns.crop, 3): bilinear, not rounded.
 
@@ -147,6 +185,11 @@ def pillow_bicubic(pixels: Pixels, rows: Axis, columns: Axis) -> Pixels:
     Pillow holds the crop's edges in float32, so a level may differ by one from resizing all before cropping.
     """
     return _pillow(pixels, rows, columns, Image.Resampling.BICUBIC)
+
+
+def pillow_bilinear(pixels: Pixels, rows: Axis, columns: Axis) -> Pixels:
+    """Pillow's antialiased bilinear resize, uint8 (rows.crop, columns.crop, 3), as torchvision's."""
+    return _pillow(pixels, rows, columns, Image.Resampling.BILINEAR)
 
 
 def pillow_nearest(pixels: Pixels, rows: Axis, columns: Axis) -> Pixels:
@@ -191,6 +234,8 @@ INTERPOLATIONS: dict[str, Callable[[Pixels, Axis, Axis], Pixels | Floats]] = {
     "opencv_linear": opencv_linear,
     "pillow3_nearest": pillow3_nearest,
     "pillow_bicubic": pillow_bicubic,
+    "pillow_bilinear": pillow_bilinear,
     "pillow_nearest": pillow_nearest,
+    "tf1_bicubic": tf1_bicubic,
     "tf1_bilinear": tf1_bilinear,
 }

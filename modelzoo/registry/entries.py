@@ -13,9 +13,16 @@ UNKNOWN = "unknown"  # for what the author does not state
 NEAREST = 3  # names offered for an unknown one
 
 Interpolation = Literal[
-    "darknet_linear", "opencv_linear", "pillow3_nearest", "pillow_bicubic", "pillow_nearest", "tf1_bilinear"
+    "darknet_linear",
+    "opencv_linear",
+    "pillow3_nearest",
+    "pillow_bicubic",
+    "pillow_bilinear",
+    "pillow_nearest",
+    "tf1_bicubic",
+    "tf1_bilinear",
 ]
-Format = Literal["darknet", "keras_h5", "mxnet", "safetensors", "tensorflow"]
+Format = Literal["darknet", "keras_h5", "mxnet", "safetensors", "tensorflow", "torch"]
 Task = Literal["classification", "detection"]
 
 
@@ -36,8 +43,12 @@ class Preprocessing:
 
     crop_size: int  # pixels; the side of the central square that is kept
     central_fraction: float = 1.0  # of height and width; the middle that is kept before the resize
+    # Pixels; before the resize a central square is kept, crop_size / (crop_size + crop_padding) of the shorter
+    # side. None: all is kept.
+    crop_padding: int | None = None
     resize_size: int | None = None  # pixels of the shorter side; None: both sides become crop_size
     longer_side: Literal["truncated", "rounded"] = "truncated"  # to whole pixels
+    crop_start: Literal["down", "even"] = "down"  # how half a pixel is rounded, after a resize
     interpolation: Interpolation
     pad_value: float | None = None  # level around an image that is fitted into the square whole; None: crop
     max_value: float = 1.0  # what level 255 becomes before the mean and the deviation

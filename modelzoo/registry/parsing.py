@@ -153,6 +153,15 @@ def _wrong_in_preprocessing(preprocessing: Preprocessing) -> Iterator[Wrong]:
         yield "central_fraction", fraction, "a number above 0, at most 1"
     if resize_size is not None and resize_size <= 0:
         yield "resize_size", resize_size, "a positive number of pixels, or null"
+    if preprocessing.crop_padding is not None:
+        if preprocessing.crop_padding < 0:
+            yield "crop_padding", preprocessing.crop_padding, "a number of pixels, or null"
+        if resize_size is not None or preprocessing.pad_value is not None or fraction != 1:
+            yield (
+                "crop_padding",
+                preprocessing.crop_padding,
+                "null beside another crop, resize_size or pad_value",
+            )
     if preprocessing.pad_value is not None and resize_size is not None:
         yield "pad_value", preprocessing.pad_value, "null beside a resize_size"
     if preprocessing.max_value <= 0:
