@@ -28,6 +28,8 @@ AUTHORS = {
     "modelzoo": "this package",
     "slim": "TF-slim",
     "tencent": "Tencent ML-Images",
+    "torchvision": "torchvision",
+    "tpu": "TensorFlow's TPU models",
 }
 COLORS = {"gluon": "#2a78b8", "keras": "#d1495b", "slim": "#3b8f5a", "tencent": "#8a5fb5"}
 OTHER_COLOR = "#777777"

@@ -118,9 +118,14 @@ def test_a_source_without_an_address_or_a_commit_is_noticed(text):
 
 
 def test_every_record_states_where_its_addresses_and_figures_come_from():
-    for tag in ("darknet", "gluon", "keras", "slim", "tencent"):
+    for tag in ("darknet", "gluon", "keras", "slim", "tencent", "torchvision", "tpu"):
         for name, record in records.read(tag).items():
-            stated = [*record["urls"], *record["accuracy"], *record.get("checksums", [])]
+            stated = [
+                *record["urls"],
+                *record["accuracy"],
+                *record.get("checksums", []),
+                *record.get("packages", []),
+            ]
             assert all(fact["source"] for fact in stated), f"{name}.{tag}"
 
 

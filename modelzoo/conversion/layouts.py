@@ -32,15 +32,22 @@ def _as_it_is(path: str, array: np.ndarray) -> np.ndarray:
     return array
 
 
+DEPTHWISE_KERNEL = "depthwise/kernel"  # how the paths of kernels end that see one channel each
+
+
 def _from_oihw(path: str, array: np.ndarray) -> np.ndarray:
     if not path.endswith("/kernel"):
         return array
+    if path.endswith(DEPTHWISE_KERNEL):
+        return array.transpose(2, 3, 0, 1)
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
 
 
 def _to_oihw(path: str, array: np.ndarray) -> np.ndarray:
     if not path.endswith("/kernel"):
         return array
+    if path.endswith(DEPTHWISE_KERNEL):
+        return array.transpose(2, 3, 0, 1)
     return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
 
 
@@ -73,7 +80,8 @@ def _to_flattened(path: str, array: np.ndarray) -> np.ndarray:
 # dense (inputs, outputs).
 KERAS = Layout("KERAS", _as_it_is, _as_it_is)
 
-# MXNet's, PyTorch's and Darknet's: (outputs, inputs, height, width), (outputs, inputs).
+# MXNet's, PyTorch's and Darknet's: (outputs, inputs, height, width), (outputs, inputs); depthwise
+# (channels, 1, height, width).
 OIHW = Layout("OIHW", _from_oihw, _to_oihw)
 
 # The head's dense kernels are 1x1 convolutions on pooled maps upstream: (1, 1, inputs, outputs).

@@ -24,6 +24,11 @@ from modelzoo.images import preprocess
 from modelzoo.registry import Entry, Interpolation, Preprocessing
 
 ZEROS = "zeros"  # no image: the network's input is all zeros
+PATTERN = (
+    "pattern"  # of levels, by row, column and channel; in the network's size, so that nothing is resized
+)
+MADE = (ZEROS, PATTERN)
+PATTERN_STEPS = (7, 13, 29)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,7 @@ class KnownAnswer:
     """A published answer, for the entries whose key matches the pattern `model`."""
 
     model: str
-    image: str  # a name among the known images, or ZEROS
+    image: str  # a name among the known images, or one of MADE
     output: Literal["logits", "probabilities", "pool", "rank"]  # "rank": of the logits' order
     expected: tuple[tuple[int, float], ...]  # index of the output -> value, or the worst rank that is right
     tolerance: float = 0.0  # of the largest absolute difference; no matter for a rank
@@ -50,7 +55,7 @@ class KnownAnswer:
 class KnownImage:
     """An image that answers were published for."""
 
-    url: str
+    url: str | None  # None: it comes with the repository, under its name
     sha256: str
 
 
@@ -84,11 +89,21 @@ def parse(value: Mapping[str, Any]) -> KnownAnswers:
 
 
 def network_input(entry: Entry, answer: KnownAnswer, image: Path | None) -> np.ndarray:
-    """What the network is asked about, float32 (1, height, width, 3); `image` is None for ZEROS."""
+    """What the network is asked about, float32 (1, height, width, 3); `image` is None for those of MADE."""
     preprocessing = preprocessing_of(entry, answer)
+    if answer.image == PATTERN:
+        as_it_is = replace(preprocessing, central_fraction=1.0, crop_padding=None, resize_size=None)
+        return preprocess(pattern(preprocessing.crop_size), as_it_is)
     if image is None:
         return np.zeros((1, preprocessing.crop_size, preprocessing.crop_size, 3), np.float32)
     return preprocess(image, preprocessing)
+
+
+def pattern(size: int) -> np.ndarray:
+    """PATTERN as an image, uint8 (size, size, 3)."""
+    row, column, channel = PATTERN_STEPS
+    rows, columns, channels = np.ogrid[:size, :size, :3]
+    return ((row * rows + column * columns + channel * channels) % 256).astype(np.uint8)
 
 
 def preprocessing_of(entry: Entry, answer: KnownAnswer) -> Preprocessing:
@@ -113,6 +128,8 @@ def find_image(known: KnownImage, folder: Path | None) -> Path:
     for path in sorted(folder.iterdir()) if folder else ():
         if path.is_file() and sha256(path) == known.sha256:
             return path
+    if known.url is None:
+        raise DownloadError("it comes with the repository: name its folder as that of the images")
     try:
         return download.by_checksum(known.url, known.sha256)
     except DownloadError as error:

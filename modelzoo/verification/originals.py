@@ -22,6 +22,8 @@ PROGRAMS = {  # by the entries' tag
     "gluon": "gluoncv 0.10.5 on mxnet 1.9.1",
     "modelzoo": "modelzoo 0.1 itself",
     "slim": "research/slim nets, tf_slim 1.1, TF 2.21",
+    "torchvision": "torchvision 0.29 on torch 2.15",
+    "tpu": "efficientnet-lite-pytorch 0.1.0 on torch 2.15",
     "tencent": "tencent-ml-images models/resnet.py, TF 2.21",
 }
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from modelzoo import registry, weights
 from modelzoo.errors import RegistryError
 from modelzoo.store.bundled import record as bundled_record
-from scripts.registry import counts, darknet, gluon, keras_applications, slim, tencent
+from scripts.registry import counts, darknet, gluon, keras_applications, slim, tencent, torchvision, tpu
 from scripts.registry.preprocessing import PREPROCESSING
 from scripts.registry.records import COUNTED, FACTS, Json, graph
 
@@ -26,9 +26,9 @@ TARGET = ROOT / "modelzoo" / "registry.json"
 ENTRIES = FACTS / "entries"
 BUNDLED = "resnet9_cifar10.modelzoo"
 BUNDLED_FILE = ROOT / "modelzoo" / "bundled" / f"{BUNDLED}.h5"
-UPSTREAMS = (darknet, gluon, keras_applications, slim, tencent)
+UPSTREAMS = (darknet, gluon, keras_applications, slim, tencent, torchvision, tpu)
 # Whose model a bare name means, if several have it: Keras' files have published checksums, slim's have none.
-TAGS = ("keras", "gluon", "slim", "tencent", "darknet", "modelzoo")
+TAGS = ("keras", "gluon", "slim", "tpu", "torchvision", "tencent", "darknet", "modelzoo")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -52,6 +52,21 @@ PREPROCESSING = {
         "mean": NO_MEAN,
         "std": NO_STD,
     },
+    # tensorflow/tpu, models/official/efficientnet: preprocessing.py, lite/efficientnet_lite_builder.py
+    "efficientnet_lite": {
+        "crop_padding": 32,
+        "interpolation": "tf1_bicubic",
+        "max_value": 255,
+        "mean": [127, 127, 127],
+        "std": [128, 128, 128],
+    },
+    "torchvision": {  # torchvision/transforms/_presets.py, ImageClassification
+        "resize_size": 256,
+        "crop_start": "even",
+        "interpolation": "pillow_bilinear",
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+    },
     "cifar": {
         "resize_size": 32,
         "interpolation": "pillow_bicubic",

@@ -45,6 +45,12 @@ def addresses(record: Json) -> list[str]:
     return [link["url"].replace(DRIVE_PAGE, DRIVE_FILE) for link in record["urls"]]
 
 
+def packages(record: Json) -> list[Json]:
+    """The wheels that hold the same file, each with its own checksum and the member's."""
+    fields = ("distribution", "version", "member", "sha256", "member_sha256", "bytes")
+    return [{field: package[field] for field in fields} for package in record["packages"]]
+
+
 def checksums(record: Json, of: str) -> list[Json]:
     """The published checksums; `of` is "file" or "member"."""
     return [
