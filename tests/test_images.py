@@ -9,6 +9,7 @@ import sys
 import tracemalloc
 import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
+import modelzoo
 from modelzoo import registry
 from modelzoo.errors import ImageError
 from modelzoo.images import FORMATS, Axis, axes, preprocess, read_image, reading, resampling, resize_and_crop
@@ -221,7 +223,41 @@ def test_tf1_bilinear_is_what_tensorflow_gives(size, target):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("interpolation", ["opencv_linear", "tf1_bilinear"])
+@pytest.mark.parametrize("target", [(256, 341), (224, 224), (31, 17), (500, 499)])
+@pytest.mark.parametrize("size", SIZES)
+def test_tf1_bicubic_is_what_tensorflow_gives(size, target):
+    image = generated_image(*size)
+    ours = resampling.tf1_bicubic(
+        image, *(Axis(old, new, 0, new) for old, new in zip(size, target, strict=True))
+    )
+    theirs = tf.compat.v1.image.resize_bicubic(image[None], target)[0]
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 451), (451, 300), (256, 256), (33, 257), (1, 9), (2, 3)])
+def test_the_square_before_the_resize_is_efficientnets(height, width):
+    """As preprocessing.py of tensorflow/tpu computes it, in float32, for 224 pixels and a padding of 32."""
+    image = generated_image(height, width)
+    preprocessing = replace(modelzoo.info("efficientnet_lite0").preprocessing, crop_size=224)
+    side = max(int(224 / 256 * tf.cast(min(height, width), tf.float32)), 1)
+    top, left = (height - side + 1) // 2, (width - side + 1) // 2
+    square = image[top : top + side, left : left + side]
+    theirs = (tf.compat.v1.image.resize_bicubic(square[None], (224, 224))[0].numpy() - 127) / 128
+    np.testing.assert_allclose(preprocess(image, preprocessing)[0], theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("width", "start"), [(256, 16), (257, 16), (258, 17), (259, 18), (260, 18), (261, 18)]
+)
+def test_half_a_pixel_before_the_crop_is_rounded_as_torchvision_does(width, start):
+    """int(round((width - 224) / 2)), which Python rounds to the even number."""
+    assert start == round((width - 224) / 2)
+    preprocessing = modelzoo.info("mobilenet_v2.torchvision").preprocessing
+    assert axes(preprocessing, 256, width)[1] == Axis(width, width, start, 224)
+
+
+@pytest.mark.parametrize("interpolation", ["opencv_linear", "tf1_bicubic", "tf1_bilinear"])
 def test_a_crop_has_the_pixels_of_the_whole(interpolation):
     image = generated_image(97, 131)
     resize = INTERPOLATIONS[interpolation]

@@ -189,6 +189,8 @@ def test_a_malformed_entry_is_refused_with_its_name_and_the_field(name):
         ("interpolation", "nearest", "interpolation: expected Literal"),
         ("channels", "GBR", "channels: expected Literal"),
         ("pad_value", 127.5, "expected pad_value to be null beside a resize_size, got 127.5"),
+        ("crop_padding", -1, "expected crop_padding to be a number of pixels, or null, got -1"),
+        ("crop_padding", 32, "expected crop_padding to be null beside another crop"),
     ],
 )
 def test_a_malformed_preprocessing_is_refused_with_its_name_and_the_field(field, value, message):

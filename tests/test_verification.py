@@ -15,10 +15,12 @@ import pytest
 import modelzoo
 from modelzoo import registry, verification
 from modelzoo.cli import main
+from modelzoo.errors import DownloadError
 from modelzoo.files import sha256
 from modelzoo.images import preprocess
 from modelzoo.verification import checks, keras_originals, known_answers, originals
 from modelzoo.verification.known_answers import KnownAnswer
+from scripts.registry import records
 from tests.conftest import CAT, SHARED
 
 MODEL = "mobilenet_v1_0.25_128.slim"  # the quickest one that has a golden
@@ -188,12 +190,34 @@ def test_a_model_of_ones_own_of_keras_applications_is_compared_with_keras():
 def test_a_known_answer_is_about_a_model_an_image_and_classes_that_exist(answer):
     keys = modelzoo.list_models(answer.model)
     assert keys
-    assert answer.image in {known_answers.ZEROS, *KNOWN.images}
+    assert answer.image in {*known_answers.MADE, *KNOWN.images}
     for key in keys:
         entry = registry.info(key)
         width = 2048 if answer.output == "pool" else entry.graph.classes
         assert all(0 <= index < width for index, _ in answer.expected)
         assert known_answers.preprocessing_of(entry, answer).crop_size > 0
+
+
+OF_PROGRAMS = {
+    fact["id"]: fact for fact in records.read("known_answers")["answers"] if "input_sha256" in fact
+}
+
+
+@pytest.mark.parametrize("id", OF_PROGRAMS)
+def test_the_network_is_asked_about_the_very_input_that_the_original_program_saw(id):
+    fact = OF_PROGRAMS[id]
+    (answer,) = (a for a in KNOWN.answers if (a.model, a.image) == (fact["model"], fact["image"]))
+    image = None if answer.image in known_answers.MADE else CAT
+    values = known_answers.network_input(registry.info(answer.model), answer, image)
+    assert values.dtype == np.float32
+    assert hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest() == fact["input_sha256"]
+
+
+def test_the_repositorys_own_image_is_found_in_its_folder_and_nowhere_else():
+    known = KNOWN.images["examples/cat.jpg"]
+    assert known_answers.find_image(known, CAT.parent) == CAT
+    with pytest.raises(DownloadError, match="comes with the repository"):
+        known_answers.find_image(known, None)
 
 
 def test_an_answer_may_want_another_size_and_other_channels():

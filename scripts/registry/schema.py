@@ -45,6 +45,7 @@ LIMITS: dict[tuple[type, str], Json] = {
     (Architecture, "classes"): POSITIVE,
     (Architecture, "input_shape"): {"prefixItems": [SIDE, SIDE, {"const": 3}]},
     (Preprocessing, "central_fraction"): {"exclusiveMinimum": 0, "maximum": 1},
+    (Preprocessing, "crop_padding"): {"minimum": 0},
     (Preprocessing, "resize_size"): POSITIVE,
     (Preprocessing, "max_value"): POSITIVE,
     (Preprocessing, "std"): {"items": {"type": "number", **POSITIVE}},
