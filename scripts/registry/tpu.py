@@ -15,8 +15,8 @@ from scripts.registry.records import (
 )
 
 CONVERTED = (
-    "The packages hold somebody else's conversion of the authors' checkpoint for PyTorch, which as its README "
-    "says has not been thoroughly tested; the accuracy is the checkpoint's."
+    "The packages hold somebody else's conversion of the authors' checkpoint for PyTorch, not thoroughly "
+    "tested as its README says; the accuracy is the checkpoint's."
 )
 
 
