@@ -24,7 +24,7 @@ PUBLISHED = [build.TARGET, known_answers.TARGET]
 PUBLIC = (
     r"https://\S+",
     r"[\w.-]+/[\w.-]+@[0-9a-f]{7,40}\^?:[\w./*-]+",  # owner/repository@commit:path
-    r"keras \d+\.\d+\.\d+:[\w./]+",  # distribution version:path
+    r"[a-z][a-z0-9-]* \d+\.\d+\.\d+:[\w./-]+",  # distribution version:path
     r"scripts/[\w./]+",  # this repository's own
 )
 SOURCE = re.compile(rf"({'|'.join(PUBLIC)})( \([^()]+\))?")
@@ -91,7 +91,7 @@ def sources(value: Any) -> Iterator[str]:
 
 
 def is_public(text: str) -> bool:
-    return all(SOURCE.fullmatch(part) for part in re.split(r", (?=[\w.-]+/)", text))
+    return all(SOURCE.fullmatch(part) for part in re.split(r", (?=[\w.-]+(?:/| \d+\.))", text))
 
 
 @pytest.mark.parametrize(
