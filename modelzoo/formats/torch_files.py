@@ -123,7 +123,7 @@ def _is_pairs(value: Any) -> bool:
 
 
 def _tensor(*arguments: Any) -> TensorView:
-    """A tensor: storage, offset, shape and strides; what follows says whether gradients were wanted."""
+    """A tensor: storage, offset, shape and strides; what follows says whether it has gradients."""
     given: tuple[Any, ...] = (*arguments[:4], *[None] * (4 - len(arguments)))
     storage, offset, shape, strides = given
     whole = _is_count(offset) and _is_shape(shape) and _is_shape(strides)
