@@ -117,6 +117,7 @@ def test_the_registrys_converters_are_those_that_are_there():
 
 WEIGHTS = {
     "stem_conv/kernel": (2, 3, 4, 5),
+    "block1_depthwise/kernel": (2, 3, 4, 1),
     "logits/kernel": (10, 12),
     "logits/bias": (12,),
     "conv_2/kernel": (10, 12),
