@@ -43,8 +43,8 @@ class Preprocessing:
 
     crop_size: int  # pixels; the side of the central square that is kept
     central_fraction: float = 1.0  # of height and width; the middle that is kept before the resize
-    # Pixels; before the resize a central square is kept, crop_size / (crop_size + crop_padding) of the shorter
-    # side. None: all is kept.
+    # Pixels; before the resize a central square is kept, crop_size / (crop_size + crop_padding) of the
+    # shorter side. None: all is kept.
     crop_padding: int | None = None
     resize_size: int | None = None  # pixels of the shorter side; None: both sides become crop_size
     longer_side: Literal["truncated", "rounded"] = "truncated"  # to whole pixels
