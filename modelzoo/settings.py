@@ -18,6 +18,7 @@ CACHE = "MODELZOO_CACHE"  # folders for weight files, separated as in PATH; the 
 MIRROR = "MODELZOO_MIRROR"  # mirrors, separated by "|": folders, or file://, http:// or https:// addresses
 TOKEN = "MODELZOO_TOKEN"  # sent as a bearer token to the mirrors alone
 OFFLINE = "MODELZOO_OFFLINE"  # any value but those below: no socket is opened
+MODEL = "MODELZOO_MODEL"  # which answers where none is named
 REGISTRY = "MODELZOO_REGISTRY"  # a registry beside the packaged one: a file, or https://...#sha256=...
 TIMEOUT = "MODELZOO_TIMEOUT"  # seconds without progress after which a download is given up
 BACKEND = "KERAS_BACKEND"  # Keras' own, as the next; read to choose a runtime without importing Keras
@@ -29,6 +30,11 @@ INDEX_CONFIGURATION = "PIP_CONFIG_FILE"  # pip's own; read where pip is not inst
 ONLINE_VALUES = ("", "0", "false", "no", "off")
 DEFAULT_TIMEOUT = 300.0  # seconds
 MIRROR_SEPARATOR = "|"  # in no address and in no path on Windows; spaces and colons are
+
+
+def model() -> str | None:
+    """The model that MODELZOO_MODEL names, or None."""
+    return os.environ.get(MODEL) or None
 
 
 def cache_roots() -> list[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["MODELZOO_MODEL"] = "resnet9_cifar10"  # nothing is fetched where no model is named
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow's plain kernels round less
 
 ROOT = Path(__file__).parents[1]

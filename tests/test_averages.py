@@ -109,8 +109,12 @@ def test_of_a_checkpoint_with_both_copies_the_authors_or_the_users_is_taken(name
 
 
 def test_the_defaults_are_those_by_which_the_published_accuracy_was_measured():
-    assert {name for name in SOURCES if CONVERTERS[name].takes_averages} == {"slim.mobilenet"}
-    assert {name for name in CONVERTERS if name.startswith(("slim.", "tencent"))} == SOURCES.keys()
+    assert {name for name in SOURCES if CONVERTERS[name].takes_averages} == {
+        "efficientnet_lite",
+        "slim.mobilenet",
+    }
+    of_checkpoints = {name for name in CONVERTERS if name.startswith(("slim.", "tencent"))}
+    assert of_checkpoints | {"efficientnet_lite"} == SOURCES.keys()
 
 
 @pytest.mark.parametrize("averaged", [True, False])

@@ -19,6 +19,11 @@ KEY = f"{PREFERRED_MODEL}.test"
 MEMBER = f"weights/{KEY}.h5"
 
 
+@pytest.fixture(autouse=True)
+def _no_choice(monkeypatch):
+    monkeypatch.delenv(settings.MODEL)
+
+
 @pytest.fixture
 def preferred(tmp_path, monkeypatch):
     """The registry with the preferred model: the bundled one's graph, and weights in a wheel of an index."""
@@ -105,4 +110,13 @@ def test_what_is_named_is_taken_and_nothing_fetched(options, preferred, capsys):
     found = capsys.readouterr()
     assert json.loads(found.out)["model"] == "resnet9_cifar10.modelzoo"
     assert "efficientnet" not in found.err
+    assert preferred.asked == []
+
+
+def test_a_model_can_be_chosen_for_all_commands(preferred, capsys, monkeypatch):
+    monkeypatch.setenv(settings.MODEL, "resnet9_cifar10")
+    assert cli.main(["classify", str(CAT), "--json"]) == 0
+    found = capsys.readouterr()
+    assert json.loads(found.out)["model"] == "resnet9_cifar10.modelzoo"
+    assert found.err == ""
     assert preferred.asked == []

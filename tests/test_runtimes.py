@@ -30,6 +30,7 @@ ONE_OF_EACH_FAMILY = [
     ("inception_v1.slim", {}),
     ("inception_resnet_v2.slim", {"input_shape": (139, 139, 3)}),
     ("efficientnet_b0.keras", {}),
+    ("efficientnet_lite0.tpu", {"input_shape": (96, 96, 3)}),
     ("convnext_tiny.keras", {"input_shape": (64, 64, 3)}),
     ("mobilenet_v2_1.0_224.slim", {}),
     ("pnasnet_mobile.slim", {"input_shape": (96, 96, 3)}),

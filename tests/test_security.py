@@ -13,7 +13,7 @@ import pytest
 from modelzoo import errors, settings
 from modelzoo.download import transfer
 from modelzoo.download.fetch import MAX_BYTES, MAX_SMALL_BYTES
-from modelzoo.formats import FORMATS, archives, hdf5, leveldb_table, safetensors, tensors
+from modelzoo.formats import FORMATS, archives, hdf5, leveldb_table, pickles, safetensors, tensors
 from modelzoo.formats.checkpoint_tensors import shape_message
 from modelzoo.formats.checkpoint_v1 import slice_key
 from modelzoo.formats.leveldb_table import table_bytes
@@ -34,6 +34,7 @@ READING_TIMES, VARINT_BYTES = 3, 20  # measured below
 FIGURES = [
     f"{targets.MAX_GROWTH} times that; {tensors.MAX_DIMENSIONS} dimensions",
     f"{tensors.MAX_TENSORS:,} tensors, for each of which {test_many_tensors.MAX_BYTES_EACH // 1000} KB",
+    f"the {len(pickles.INSTRUCTIONS)} instructions that make plain data",
     f"names of {tensors.MAX_NAMES_BYTES // MEBI} MiB in all",
     f"names of {leveldb_table.MAX_KEYS_BYTES // MEBI} MiB in all",
     f"{READING_TIMES} times its size in memory; {VARINT_BYTES} bytes for each integer of a V1 checkpoint",

@@ -20,10 +20,12 @@ class DefaultModel:
 
 
 def default_model() -> DefaultModel:
-    """The preferred model if its weights are at hand or were fetched just now, or else the bundled one.
+    """What MODELZOO_MODEL names; or the preferred model if its weights are available; or the bundled one.
 
-    Raises nothing: weights that are not available are the reason.
+    Raises nothing: weights that are not at hand, and could not be fetched just now, are the reason.
     """
+    if named := settings.model():
+        return DefaultModel(named, None)
     try:
         entry = registry.info(PREFERRED_MODEL)
     except UnknownModel:
