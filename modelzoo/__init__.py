@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from modelzoo.errors import UnsupportedKeras as UnsupportedKeras
     from modelzoo.errors import WeightsMismatch as WeightsMismatch
     from modelzoo.errors import WeightsUnavailable as WeightsUnavailable
+    from modelzoo.evaluation import Evaluation as Evaluation
+    from modelzoo.evaluation import evaluate as evaluate
     from modelzoo.images import preprocess as preprocess
     from modelzoo.registry import info as info
     from modelzoo.registry import list_models as list_models
@@ -61,6 +63,7 @@ __all__ = [
     "Detector",
     "DownloadError",
     "Embedder",
+    "Evaluation",
     "Execution",
     "FeatureInfo",
     "ImageError",
@@ -81,6 +84,7 @@ __all__ = [
     "detect",
     "embed",
     "embed_files",
+    "evaluate",
     "feature_info",
     "info",
     "list_models",
@@ -107,6 +111,7 @@ __getattr__, __dir__ = attach(
             "WeightsMismatch",
             "WeightsUnavailable",
         ),
+        "modelzoo.evaluation": ("Evaluation", "evaluate"),
         "modelzoo.images": ("preprocess",),
         "modelzoo.registry": ("info", "list_models"),
         "modelzoo.runtimes": ("Deployment",),

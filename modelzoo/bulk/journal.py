@@ -17,18 +17,22 @@ from typing import IO, Any, cast
 import numpy as np
 
 from modelzoo.bulk.lock import RunLock
-from modelzoo.bulk.outputs import writer_for
+from modelzoo.bulk.outputs import Writer, writer_for
 from modelzoo.bulk.rows import Request, Results, Row, differences
 from modelzoo.errors import OutputError, readable
 from modelzoo.images import encodable
 
 
 class Journal:
-    """The rows of one request on their way into one output; a context, because only one run may write it."""
+    """The rows of one request on their way into one output; a context, because only one run may write it.
 
-    def __init__(self, output: str | os.PathLike[str], request: Request):
+    `write` is called with the output and all rows when the last is there; by default it writes the format of
+    the output's ending.
+    """
+
+    def __init__(self, output: str | os.PathLike[str], request: Request, write: Writer | None = None):
         self.output, self.request = Path(output), request
-        self.write = writer_for(self.output, request)
+        self.write = write or writer_for(self.output, request)
         self.path = self.output.with_name(f"{self.output.name}.unfinished")
         self.lock = RunLock(self.output.with_name(f"{self.path.name}.lock"))
         self.facts: dict[str, Any] = {}
@@ -123,7 +127,7 @@ class Journal:
 
     def finish(self) -> None:
         """Writes the output, whole or not at all, and removes the journal."""
-        self.write(self.output, Results(self.request, self.rows, self.images, self.failed))
+        self.write(self.output, Results(self.request, self.facts, self.rows, self.images, self.failed))
         self.file.close()
         self.path.unlink()
 

@@ -73,10 +73,11 @@ def write_csv(output: Path, results: Results) -> None:
         writer.writerow(["image", "model", "error", *header])
         for row in results.rows():
             cells = [cell for prediction in row.get("predictions", ()) for cell in prediction.values()]
-            writer.writerow(map(_harmless, [row["image"], row["model"], row.get("error"), *cells]))
+            writer.writerow(map(harmless, [row["image"], row["model"], row.get("error"), *cells]))
 
 
-def _harmless(cell: Any) -> Any:
+def harmless(cell: Any) -> Any:
+    """A cell of a .csv, with an apostrophe before text that a spreadsheet would compute."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 

@@ -105,9 +105,13 @@ def _shown(facts: dict[str, Any], name: str) -> str:
 
 @dataclass(frozen=True)
 class Results:
-    """Finished rows, which can be gone through any number of times, and how many there are."""
+    """Finished rows, which can be gone through any number of times, and how many there are.
+
+    facts: all that decided the rows; see Request.facts().
+    """
 
     request: Request
+    facts: dict[str, Any]
     rows: Callable[[], Iterator[Row]]
     images: int
     failed: int

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from modelzoo.bulk.journal import Journal
+from modelzoo.bulk.outputs import Writer
 from modelzoo.bulk.rows import Request, Row, rows_of
 from modelzoo.images import encodable, image_files
 from modelzoo.runtimes import DEFAULT_MODEL, Deployment
@@ -78,7 +79,7 @@ def classify_files(
 
     Raises UnknownModel, WeightsUnavailable, ImageError for sources that are not there, and OutputError.
     """
-    return _run(Request(_deployment(deployment), LabelsHead(top)), images, output, execution)
+    return run_request(Request(_deployment(deployment), LabelsHead(top)), images, output, execution)
 
 
 def embed_files(
@@ -94,14 +95,25 @@ def embed_files(
     opens at any size; the .jsonl beside it names the image of each row, and those that have none.
     The rest as in classify_files.
     """
-    return _run(Request(_deployment(deployment), EmbeddingsHead()), images, output, execution)
+    return run_request(Request(_deployment(deployment), EmbeddingsHead()), images, output, execution)
 
 
 def _deployment(given: Deployment | str) -> Deployment:
     return Deployment(given) if isinstance(given, str) else given
 
 
-def _run(request: Request, images: Sources, output: str | os.PathLike[str], execution: Execution) -> Summary:
+def run_request(
+    request: Request,
+    images: Sources,
+    output: str | os.PathLike[str],
+    execution: Execution = HERE,
+    write: Writer | None = None,
+) -> Summary:
+    """Makes each image's row and writes them, as classify_files does.
+
+    With `write` all rows are handed to it instead, while they still are in OUTPUT.unfinished: what it raises,
+    or a kill, loses none, and the same call resumes.
+    """
     start = time.perf_counter()
     paths = [images] if isinstance(images, str | os.PathLike) else images
     sources, target = [os.fspath(path) for path in paths], os.fspath(output)
@@ -109,7 +121,7 @@ def _run(request: Request, images: Sources, output: str | os.PathLike[str], exec
     if execution.engine == "ray" and request.is_random:
         raise ValueError("weights=None are random, and others in every worker of Ray; use engine 'local'.")
     with _session(execution):
-        counts = _counts(request, sources, target, execution, skipped)
+        counts = _counts(request, sources, target, execution, skipped, write)
     return Summary(target, *counts, time.perf_counter() - start, dict(skipped))
 
 
@@ -122,15 +134,20 @@ def _session(execution: Execution) -> AbstractContextManager[None]:
 
 
 def _counts(
-    request: Request, sources: list[str], output: str, execution: Execution, skipped: Counter[str]
+    request: Request,
+    sources: list[str],
+    output: str,
+    execution: Execution,
+    skipped: Counter[str],
+    write: Writer | None,
 ) -> tuple[int, int, int]:
     """Writes the output; returns how many images there are, how many were resumed, how many failed."""
-    if execution.engine == "ray":
+    if execution.engine == "ray" and write is None:
         from modelzoo.bulk import ray
 
         if ray.reads(sources) or ray.writes(output):
             return ray.to_folder(request, sources, output, execution.workers, skipped)
-    journal = Journal(output, request)
+    journal = Journal(output, request, write)
     files = image_files(*sources, skipped=skipped)
     with journal:
         names = journal.remaining(files)
