@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 
@@ -14,45 +15,39 @@ CELL, SMALLEST, WIDEST = 22, 2, 900  # pixels of a cell, and of a matrix of many
 LETTER, LINE = 6.2, 11  # pixels of a letter's width and of a font
 SIDE = 360  # pixels of the reliability diagram
 MARGIN = 56
+SMALL = ('font-size="8" text-anchor="middle"', 'font-size="8" text-anchor="middle" fill="white"')
 
 
 def confusion_svg(confusions: Iterable[Confusion], names: Mapping[str, str], title: str) -> str:
     """A heat map: each row a class, each cell the part of its images that is taken for the column's class.
 
-    `names` are the classes' names by id, in the order of rows and columns. Empty cells are not there.
+    `names` are the classes' names by id, in the order of rows and columns. Cells without images are left out.
     """
+    found = list(confusions)
     places = {identifier: place for place, identifier in enumerate(names)}
     shown = [readable(name) for name in names.values()]
-    side = min(CELL, max(SMALLEST, WIDEST // len(shown)))
     named = len(shown) <= NAMED
+    side = CELL if named else max(SMALLEST, WIDEST // len(shown))
     left = MARGIN + (max(map(len, shown)) * LETTER if named else 0)
     extent = side * len(shown)
-    found = list(confusions)
-    totals: dict[str, int] = {}
+    totals: Counter[str] = Counter()
     for confusion in found:
-        totals[confusion.truth] = totals.get(confusion.truth, 0) + confusion.images
-    body = [_text(left, 20, title), _frame(left, MARGIN, extent, extent)]
-    body += (_cell(confusion, totals, places, shown, (left, side)) for confusion in found)
+        totals[confusion.truth] += confusion.images
+    order = "rows: the class; columns: what its images are taken for, in the same order"
+    body = [_text(MARGIN, 20, title), _text(MARGIN, 38, order), _frame(left, MARGIN, extent, extent)]
+    for confusion in found:
+        row, column = places[confusion.truth], places[confusion.predicted]
+        tip = f"{shown[row]} taken for {shown[column]}: {confusion.images} of {totals[confusion.truth]}"
+        part = (confusion.images / totals[confusion.truth]) ** 0.5  # so that rare mistakes are seen
+        style = f'fill="{RIGHT if row == column else WRONG}" fill-opacity="{part:.3f}"'
+        x, y = left + side * column, MARGIN + side * row
+        body.append(_rect(x, y, side, side, style, tip))
+        if named:
+            body.append(_text(x + side / 2, y + side / 2 + 3, str(confusion.images), SMALL[row == column]))
     if named:
         body += _names(shown, left, side)
-    body.append(_text(left, MARGIN - 12, "rows: the class; columns: taken for, in the same order"))
-    return _svg(left + extent + MARGIN, extent + 2 * MARGIN + (left - MARGIN if named else 0), body)
-
-
-def _cell(
-    confusion: Confusion,
-    totals: Mapping[str, int],
-    places: Mapping[str, int],
-    shown: Sequence[str],
-    geometry: tuple[float, float],
-) -> str:
-    left, side = geometry
-    row, column = places[confusion.truth], places[confusion.predicted]
-    total = totals[confusion.truth]
-    x, y = left + side * column, MARGIN + side * row
-    tip = f"{shown[row]} taken for {shown[column]}: {confusion.images} of {total}"
-    fill, opacity = RIGHT if row == column else WRONG, max(0.06, confusion.images / total)
-    return _rect(x, y, side, side, f'fill="{fill}" fill-opacity="{opacity:.3f}"', tip)
+    width = max(left + extent, MARGIN + LETTER * max(len(title), len(order))) + MARGIN
+    return _svg(width, extent + MARGIN + left, body)
 
 
 def _names(shown: Sequence[str], left: float, side: float) -> Iterator[str]:

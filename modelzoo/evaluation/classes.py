@@ -9,7 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from modelzoo import labels
 from modelzoo.errors import SHOWN, LabelsError, abbreviated, quoted, readable
