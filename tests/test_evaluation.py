@@ -61,7 +61,7 @@ def folder(tmp_path_factory) -> Path:
     random = np.random.default_rng(0)
     for number in range(IMAGES - 1):
         image = Image.fromarray(random.integers(0, 256, (4, 4, 3), np.uint8)).resize((32, 32))
-        path = folder / names[number**2 % 7] / ("b" * (number % 3)) / f"{number:03}.png"
+        path = folder / names[min(number % 7, number % 10)] / ("b" * (number % 3)) / f"{number:03}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path)
     (folder / BAD).write_bytes(b"\xff\xd8\xff")
@@ -615,12 +615,9 @@ def test_a_matrix_of_a_thousand_classes_is_small():
 @pytest.mark.usefixtures("simple_network")
 def test_text_that_a_spreadsheet_would_compute_is_harmless(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "test")
-    path = next((tmp_path / "test" / "cat").glob("*.png"))
-    mapped = tmp_path / "test" / "=cat"
-    mapped.mkdir()
-    path.rename(mapped / "a.png")
+    (tmp_path / "test" / "cat").rename(tmp_path / "test" / "=cat")
     modelzoo.evaluate(tmp_path / "test", output=tmp_path / "out", classes={"=cat": "truck"})
-    assert any(row[0] == "'=cat/a.png" for row in cells(tmp_path / "out" / "mistakes.csv"))
+    assert any(row[0].startswith("'=cat/") for row in cells(tmp_path / "out" / "mistakes.csv"))
 
 
 # Metrics
