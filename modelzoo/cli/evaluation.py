@@ -99,7 +99,7 @@ def _print_classes(found: Evaluation) -> None:
     header = ("class", "images", "recall", "precision", "most taken for")
     print_table(header, rows, right={1, 2, 3}, optional=(3,))
     if len(found.classes) > CLASSES:
-        say(f"{len(found.classes) - CLASSES} more classes have a higher recall; -o FOLDER writes all")
+        say(f"the lowest recall first; {len(found.classes) - CLASSES} more classes are written by -o FOLDER")
 
 
 def _row(found: Evaluation, figures: ClassFigures) -> tuple[str, ...]:

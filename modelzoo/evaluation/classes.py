@@ -6,6 +6,7 @@ import csv
 import difflib
 import json
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from modelzoo import labels
 from modelzoo.errors import SHOWN, LabelsError, abbreviated, quoted, readable
 from modelzoo.labels import Label
 
-NEAREST = 3  # names offered for one that is no class
+NEAREST = 3  # classes offered for a name of none
+MANY_NAMES = 6  # of a class, which may all be near
 SYNONYMS = ", "  # between the names of a class in ImageNet's tables
 HEADER = ["folder", "class"]
 LARGEST = 10_000_000  # bytes of a mapping file
@@ -29,6 +31,7 @@ class Classes:
     def __init__(self, label_set: str):
         self.label_set = label_set
         self.labels = labels.read(label_set)
+        self._exact = {label.id: number for number, label in enumerate(self.labels)}
         self._levels = [self._table(names) for names in (_ids, _full_names, _synonyms)]
 
     @property
@@ -49,19 +52,30 @@ class Classes:
         An id goes before a whole name, and that before one of several names. Raises LabelsError for a text
         that means no class, with the nearest names, or several, with their ids.
         """
-        for table in self._levels:
-            found = table.get(_folded(text), ())
-            if len(found) == 1:
-                return found[0]
-            if found:
-                candidates = [f"{self.labels[i].id} {readable(self.labels[i].name)}" for i in found]
-                raise LabelsError(f"{readable(text)} (several classes: {abbreviated(candidates)})")
-        raise LabelsError(f"{readable(text)} (the nearest: {', '.join(self._nearest(text))})")
+        found = self.candidates(text)
+        if len(found) != 1:
+            raise LabelsError(f"Expected a class of {readable(self.label_set)}, found {self.why_not(text)}.")
+        return found[0]
+
+    def candidates(self, text: str) -> Sequence[int]:
+        """The numbers of all classes that the text may mean."""
+        if text in self._exact:
+            return (self._exact[text],)
+        name = _folded(text)
+        return next((table[name] for table in self._levels if name in table), ())
+
+    def why_not(self, text: str) -> str:
+        """The text, and the classes that it may mean, or those of the nearest names."""
+        if found := self.candidates(text):
+            several = [f"{self.labels[i].id} {readable(self.labels[i].name)}" for i in found]
+            return f"{readable(text)} (several classes: {abbreviated(several)})"
+        return f"{readable(text)} (the nearest: {', '.join(self._nearest(text))})"
 
     def _nearest(self, text: str) -> Iterator[str]:
         known = {name: number for table in reversed(self._levels) for name, (number, *_) in table.items()}
-        for name in difflib.get_close_matches(_folded(text), sorted(known), n=NEAREST, cutoff=0):
-            label = self.labels[known[name]]
+        names = difflib.get_close_matches(_folded(text), sorted(known), n=NEAREST * MANY_NAMES, cutoff=0)
+        for number in list(dict.fromkeys(known[name] for name in names))[:NEAREST]:
+            label = self.labels[number]
             yield readable(label.name) if label.id == label.name else f"{label.id} {readable(label.name)}"
 
 
@@ -78,6 +92,7 @@ def _synonyms(label: Label) -> Sequence[str]:
 
 
 def _folded(text: str) -> str:
+    text = unicodedata.normalize("NFC", text)  # macOS decomposes the letters of files' names
     return " ".join(text.casefold().replace("_", " ").replace("-", " ").split())
 
 
@@ -90,18 +105,24 @@ def classes_of(folders: Iterable[str], classes: Classes, mapped: Mapped) -> dict
     wrong: list[str] = []
     for folder in folders:
         text = mapped.get(folder, folder)
-        try:
-            found[folder] = classes.find(text) if text else None
-        except LabelsError as error:
-            wrong.append(f"{readable(folder)} -> {error}" if folder in mapped else str(error))
+        numbers = classes.candidates(text) if text else ()
+        found[folder] = numbers[0] if numbers else None
+        if text and len(numbers) != 1:
+            wrong.append(folder)
     if wrong:
+        shown = [_why_not(folder, classes, mapped) for folder in wrong[:SHOWN]]
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise LabelsError(
             f"Expected folders named by classes of {readable(classes.label_set)}, "
-            f"found {'; '.join(wrong[:SHOWN])}{more}. "
+            f"found {'; '.join(shown)}{more}. "
             "Rename them to ids or names, or map them (--classes FILE)."
         )
     return found
+
+
+def _why_not(folder: str, classes: Classes, mapped: Mapped) -> str:
+    text = mapped.get(folder)
+    return classes.why_not(folder) if text is None else f"{readable(folder)} -> {classes.why_not(text)}"
 
 
 def read_mapping(given: Mapped | str | os.PathLike[str] | None) -> Mapped:
