@@ -67,16 +67,20 @@ class Classes:
     def why_not(self, text: str) -> str:
         """The text, and the classes that it may mean, or those of the nearest names."""
         if found := self.candidates(text):
-            several = [f"{self.labels[i].id} {readable(self.labels[i].name)}" for i in found]
-            return f"{readable(text)} (several classes: {abbreviated(several)})"
+            several = abbreviated([_shown(self.labels[number]) for number in found])
+            return f"{readable(text)} (several classes: {several})"
         return f"{readable(text)} (the nearest: {', '.join(self._nearest(text))})"
 
     def _nearest(self, text: str) -> Iterator[str]:
         known = {name: number for table in reversed(self._levels) for name, (number, *_) in table.items()}
         names = difflib.get_close_matches(_folded(text), sorted(known), n=NEAREST * MANY_NAMES, cutoff=0)
         for number in list(dict.fromkeys(known[name] for name in names))[:NEAREST]:
-            label = self.labels[number]
-            yield readable(label.name) if label.id == label.name else f"{label.id} {readable(label.name)}"
+            yield _shown(self.labels[number])
+
+
+def _shown(label: Label) -> str:
+    name = readable(label.name)
+    return name if label.id == label.name else f"{readable(label.id)} {name}"
 
 
 def _ids(label: Label) -> Sequence[str]:
