@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 
 import modelzoo
-from modelzoo import cli, conversion, registry, weights
+from modelzoo import cli, conversion, labels, registry, weights
 from modelzoo.architectures import synthetic
+from modelzoo.verification import known_answers
 from scripts import docs
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SHOWN = re.findall(r"```text\n(.*?)```", README.partition("## Use")[0], re.DOTALL)
+CAT = "examples/cat.jpg"
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 (CONVERSION,) = (block for block in SHELL if block.startswith("modelzoo convert"))
 
@@ -75,8 +78,20 @@ def test_the_plot_shows_every_model_whose_accuracy_is_published():
     assert sorted(shown) == sorted(entry.key for entry in docs.plotted())
 
 
-def test_the_shown_output_is_what_the_first_command_prints():
-    shown = re.search(r"```text\n(.*?)```", README, re.DOTALL)[1]
+def test_the_first_answer_has_the_labels_that_the_original_program_gives():
+    shown, _ = SHOWN
+    answers = known_answers.packaged().about(registry.info("efficientnet_lite0"))
+    (answer,) = (answer for answer in answers if answer.image == CAT)
+    names = labels.read("imagenet")
+    best = [names[place].name for place, _ in sorted(answer.expected, key=lambda pair: -pair[1])]
+    named = re.findall(r"^  (\S.*?)  +[\d.]+%", shown, re.MULTILINE)
+    assert shown.startswith("efficientnet_lite0.tpu (imagenet, 1 image)")
+    assert sorted(named) == sorted(best[: len(named)])
+    assert named[0] == best[0]
+
+
+def test_the_second_output_is_what_the_first_command_prints_without_a_network():
+    _, shown = SHOWN
     command = [sys.executable, "-m", "modelzoo", *shlex.split(SHELL[0].partition("&& modelzoo ")[2])]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     without_times = re.compile(r"[\d.]+(?= ms)")
