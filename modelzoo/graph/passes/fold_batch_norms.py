@@ -23,7 +23,8 @@ def fold_batch_norms(graph: Graph, arrays: Arrays) -> tuple[Graph, dict[str, NDA
 
     The layer before has other weights, and a bias if it had none. A value that an output or a feature map
     gives stays; the value of the norm is then that of the layer before. The arithmetic is in float64, the
-    result in the kernel's dtype. Raises ValueError for missing arrays and wrong shapes.
+    result in the kernel's dtype, but float32 for float16, whose rounding it would add. Raises ValueError for
+    missing arrays and wrong shapes.
     """
     check_arrays(graph, arrays)
     uses, changed, instead = Uses.of(graph), dict[str, Node](), dict[str, str]()
@@ -69,7 +70,7 @@ def _folded(before: Node, norm: Node, operator: BatchNorm, arrays: Arrays) -> di
     bias = bias * scale + statistics.get("beta", np.float64(0))
     return {
         before.paths[kind]: _scaled(before.operator, kernel, scale),
-        f"{before.owner}/bias": bias.astype(kernel.dtype),
+        f"{before.owner}/bias": bias.astype(_dtype(kernel)),
     }
 
 
@@ -85,4 +86,8 @@ def _scaled(operator: object, kernel: NDArray[Any], scale: NDArray[np.float64]) 
         factors = scale[:, None]
     if isinstance(operator, DepthwiseConv):
         factors = scale.reshape(kernel.shape[-2:])
-    return (np.asarray(kernel, np.float64) * factors).astype(kernel.dtype)
+    return (np.asarray(kernel, np.float64) * factors).astype(_dtype(kernel))
+
+
+def _dtype(kernel: NDArray[Any]) -> np.dtype[Any]:
+    return np.result_type(kernel.dtype, np.float32)
