@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from modelzoo.bulk import embed_files as embed_files
     from modelzoo.errors import ConversionError as ConversionError
     from modelzoo.errors import DownloadError as DownloadError
+    from modelzoo.errors import ExportError as ExportError
     from modelzoo.errors import ImageError as ImageError
     from modelzoo.errors import LabelsError as LabelsError
     from modelzoo.errors import ModelZooError as ModelZooError
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from modelzoo.tasks import decode_predictions as decode_predictions
     from modelzoo.tasks import detect as detect
     from modelzoo.tasks import embed as embed
+    from modelzoo.tasks.exporting import Exported as Exported
+    from modelzoo.tasks.exporting import export as export
     from modelzoo.verification import Check as Check
     from modelzoo.verification import verify as verify
     from modelzoo.zoo import load as load
@@ -65,6 +68,8 @@ __all__ = [
     "Embedder",
     "Evaluation",
     "Execution",
+    "ExportError",
+    "Exported",
     "FeatureInfo",
     "ImageError",
     "LabelsError",
@@ -85,6 +90,7 @@ __all__ = [
     "embed",
     "embed_files",
     "evaluate",
+    "export",
     "feature_info",
     "info",
     "list_models",
@@ -101,6 +107,7 @@ __getattr__, __dir__ = attach(
         "modelzoo.errors": (
             "ConversionError",
             "DownloadError",
+            "ExportError",
             "ImageError",
             "LabelsError",
             "ModelZooError",
@@ -127,6 +134,7 @@ __getattr__, __dir__ = attach(
             "detect",
             "embed",
         ),
+        "modelzoo.tasks.exporting": ("Exported", "export"),  # by itself: most tasks need nothing of it
         "modelzoo.verification": ("Check", "verify"),
         "modelzoo.zoo": ("load",),
     }

@@ -99,3 +99,7 @@ class LabelsError(ModelZooError, ValueError):
 
 class OutputError(ModelZooError, OSError):
     """An output file cannot be written there, or not in this format."""
+
+
+class ExportError(ModelZooError, RuntimeError):
+    """A network cannot be exported, or the file that was written does not answer as the network does."""

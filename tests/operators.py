@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import functools
 import math
+import tempfile
 import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -263,9 +266,21 @@ def openvino_outputs(graph: Graph, arrays: Arrays, inputs: Arrays) -> Outputs:
     return {name: results[name] for name in graph.outputs}
 
 
+def onnx_outputs(graph: Graph, arrays: Arrays, inputs: Arrays) -> Outputs:
+    runtime = pytest.importorskip("onnxruntime")
+    from modelzoo.exporters import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        onnx.write(path, graph, arrays, {})
+        session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return dict(zip(graph.outputs, session.run(list(graph.outputs), dict(inputs)), strict=True))
+
+
 BACKENDS: dict[str, tuple[Backend, Callable[[Operator], bool]]] = {  # and what each takes
     "keras": (keras_outputs, keras_takes),
     "openvino": (openvino_outputs, lambda operator: True),
+    "onnx": (onnx_outputs, lambda operator: True),
 }
 
 

@@ -391,7 +391,10 @@ def test_an_f32_network_stays_one_under_another_global_policy(small_file):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"runtime": "tensorrt"}, "runtime must be one of auto, openvino, keras, not 'tensorrt'"),
+        (
+            {"runtime": "tensorrt"},
+            "runtime must be one of auto, openvino, keras, onnxruntime, litert, not 'tensorrt'",
+        ),
         ({"precision": "int8"}, "precision must be one of f32, bf16, f16, not 'int8'"),
         ({"runtime": "keras", "precision": "bf16"}, "precision 'bf16' is OpenVINO's; runtime 'keras'"),
     ],

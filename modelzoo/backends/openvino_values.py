@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,8 +26,6 @@ from openvino import opset13 as ops  # after the import above, which leaves its 
 Order = tuple[int, ...]
 CHANNELS_FIRST: Order = (0, 3, 1, 2)
 NO_MARGINS: Margins = (0, 0), (0, 0)
-CACHE_LINE = 16  # float32 values
-LARGE_BYTES = 2**20  # of a kernel whose halves are copied at the same time
 
 
 @dataclass(frozen=True)
@@ -173,31 +170,3 @@ def _constant(array: np.ndarray, name: str) -> ov.Node:
     found = ov.op.Constant(array, shared_memory=True)
     found.friendly_name = name
     return found
-
-
-def outputs_first(kernel: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
-    """A kernel (height, width, a, b) as float32 (b, a, height, width), each of the last axis times its scale.
-
-    A few of these at a time: NumPy's copy of it all takes up to ten times as long, since it reads a cache
-    line for each value.
-    """
-    height, width, a, b = kernel.shape
-    target = np.empty((b, a, height, width), np.float32)
-
-    def copy(start: int, end: int) -> None:
-        for place in range(start, end, CACHE_LINE):
-            some = slice(place, min(place + CACHE_LINE, end))
-            part = (
-                np.ascontiguousarray(kernel[..., some]) if scale is None else kernel[..., some] * scale[some]
-            )
-            target[some] = part.transpose(3, 2, 0, 1)
-
-    if kernel.nbytes < LARGE_BYTES:
-        copy(0, b)
-        return target
-    middle = b // 2 // CACHE_LINE * CACHE_LINE
-    other_half = Thread(target=copy, args=(0, middle))  # NumPy lets other threads run while it copies
-    other_half.start()
-    copy(middle, b)
-    other_half.join()
-    return target

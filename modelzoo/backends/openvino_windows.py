@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelzoo.backends.kernels import outputs_first
 from modelzoo.backends.openvino_import import import_openvino
 from modelzoo.backends.openvino_values import (
     CHANNELS_FIRST,
@@ -17,7 +18,6 @@ from modelzoo.backends.openvino_values import (
     Value,
     Values,
     integers,
-    outputs_first,
     plain,
 )
 from modelzoo.graph import Graph, Node

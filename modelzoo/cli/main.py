@@ -13,12 +13,33 @@ from contextlib import suppress
 from typing import NoReturn
 
 from modelzoo import __version__, settings
-from modelzoo.cli import cache, completion, evaluation, models, show, startup, tasks, verification, weights
+from modelzoo.cli import (
+    cache,
+    completion,
+    evaluation,
+    exporting,
+    models,
+    show,
+    startup,
+    tasks,
+    verification,
+    weights,
+)
 from modelzoo.cli.printing import fail
 from modelzoo.errors import ModelZooError, one_line
 
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
-GROUPS = (models, show, tasks, evaluation, verification, weights, cache, completion)  # in the help's order
+GROUPS = (  # of commands, in the help's order
+    models,
+    show,
+    tasks,
+    evaluation,
+    verification,
+    weights,
+    exporting,
+    cache,
+    completion,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -28,6 +28,7 @@ MAX_NAMES_BYTES = 2**24  # of one list; an attribute as HDF5 usually keeps it ha
 MAX_STRINGS_BYTES = 2**29  # of a list whose strings have lengths of their own: as many times the longest one
 NUMERIC = "fiub"  # NumPy's kinds: floating-point, signed, unsigned, boolean
 # A global heap (HDF5 File Format Specification, III.E) holds the strings that have a length of their own.
+LOOKED_THROUGH = 1 << 24  # bytes of a file at a time
 HEAP_START = b"GCOL\x01"
 HEAP_HEADER, HEAP_OBJECT = struct.Struct("<5s3xQ"), struct.Struct("<HHIQ")
 HEAP_FREE = 0  # the index of the object that is the free space; its size counts its header
@@ -170,14 +171,24 @@ def _longest_in(path: str, _size: int, _changed: int) -> int:
     """HDF5 1.14 hangs at a heap that has an object of no size: they are checked first."""
     longest = objects = 0
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        heap = data.find(HEAP_START)
-        while heap >= 0:
+        for heap in _heap_starts(data):
             for size in _heap_objects(data, heap):
                 longest, objects = max(longest, size), objects + 1
                 if objects > MAX_HEAP_OBJECTS:
                     raise ValueError(f"its global heaps have more than {MAX_HEAP_OBJECTS} objects")
-            heap = data.find(HEAP_START, heap + 1)
     return longest
+
+
+def _heap_starts(data: mmap.mmap) -> Iterator[int]:
+    """Where heaps may begin. What was looked through is given back, or all of a large file stays mapped."""
+    for begin in range(0, len(data), LOOKED_THROUGH):
+        end = min(begin + LOOKED_THROUGH + len(HEAP_START) - 1, len(data))
+        heap = data.find(HEAP_START, begin, end)
+        while heap >= 0:
+            yield heap
+            heap = data.find(HEAP_START, heap + 1, end)
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            data.madvise(mmap.MADV_DONTNEED, begin, end - begin)
 
 
 def _heap_objects(data: mmap.mmap, heap: int) -> Iterator[int]:

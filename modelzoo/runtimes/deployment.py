@@ -6,20 +6,27 @@ import dataclasses
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, cast, get_args
 
 from modelzoo import registry, settings
 from modelzoo.backends.openvino_import import import_openvino
-from modelzoo.errors import UnknownModel, quoted
+from modelzoo.errors import UnknownModel, quoted, readable
 from modelzoo.registry import Entry
 from modelzoo.store import PRETRAINED
 
-Runtime = Literal["auto", "openvino", "keras"]
+Runtime = Literal["auto", "openvino", "keras", "onnxruntime", "litert"]
 Precision = Literal["f32", "bf16", "f16"]  # what OpenVINO computes in
 Crops = Literal[1, 10]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 CROPS: tuple[Crops, ...] = get_args(Crops)
+FILES: dict[str, Runtime] = {  # that modelzoo exports, by their ending
+    ".onnx": "onnxruntime",
+    ".xml": "openvino",
+    ".keras": "keras",
+    ".tflite": "litert",
+}
 DEFAULT_MODEL = "resnet9_cifar10"  # it comes with the package, so it always answers
 
 
@@ -27,16 +34,19 @@ DEFAULT_MODEL = "resnet9_cifar10"  # it comes with the package, so it always ans
 class Deployment:
     """A model and how it runs: frozen, hashable, JSON. Equal deployments give equal answers.
 
-    model: a name of the registry; kept as its key.
+    model: a name of the registry, kept as its key; or the path of a file that modelzoo exported, which
+        answers by itself, on the runtime that its format is for.
     weights: as in modelzoo.load; a path is kept as a string.
     runtime: "openvino", on the CPU; "keras", on any of Keras' backends and devices; or "auto", the fastest
         available: OpenVINO, unless it cannot be imported or KERAS_BACKEND chooses another backend than
         TensorFlow (for a GPU, say). Kept as what it means here: all machines of a cluster run the same.
+        "onnxruntime" and "litert" are for exported .onnx and .tflite files.
     precision: what OpenVINO computes in: "f32", or on request "bf16" or "f16" if the CPU can.
     crops: 10 takes the mean over the corners, the center and their mirror images.
     fast_decode: decodes JPEGs at reduced resolution: faster, slightly different pixels.
 
-    Raises UnknownModel, and ValueError for another runtime, precision or number of crops.
+    Raises UnknownModel, ExportError for a file that modelzoo did not export, and ValueError for another
+    runtime, precision or number of crops.
     """
 
     model: str = DEFAULT_MODEL
@@ -55,20 +65,35 @@ class Deployment:
                 f"Expected the name of a model, got {quoted(self.model)}. For your own Keras model, write "
                 "decode_predictions(model.predict(preprocess(images, NAME)), LABELS)."
             )
-        object.__setattr__(self, "model", registry.info(self.model).key)
         if isinstance(self.weights, os.PathLike):
             object.__setattr__(self, "weights", os.fspath(self.weights))
-        object.__setattr__(self, "runtime", _chosen(self.runtime))
-        if self.runtime == "keras" and self.precision != "f32":
+        if self.file is None:
+            object.__setattr__(self, "model", registry.info(self.model).key)
+            object.__setattr__(self, "runtime", _chosen(self.runtime))
+        else:
+            object.__setattr__(self, "runtime", _of_file(self.file, self.runtime, self.weights))
+        if self.runtime != "openvino" and self.precision != "f32":
             raise ValueError(
-                f"precision {self.precision!r} is OpenVINO's; runtime 'keras' computes in f32, "
+                f"precision {self.precision!r} is OpenVINO's; runtime {self.runtime!r} computes in f32, "
                 "and modelzoo.load(dtype=...) in others."
             )
 
     @property
+    def file(self) -> Path | None:
+        """The exported file that answers; None for a name of the registry."""
+        path = Path(self.model)
+        if path.suffix.lower() not in FILES or self.model in registry.current().entries:
+            return None
+        return path if path.suffix.lower() != ".keras" or path.is_file() else None
+
+    @property
     def entry(self) -> Entry:
-        """The registry's entry of the model."""
-        return registry.info(self.model)
+        """The registry's entry of the model, or what an exported file says of itself."""
+        if self.file is None:
+            return registry.info(self.model)
+        from modelzoo.runtimes.file_entry import entry_of  # with the labels
+
+        return entry_of(self.file)
 
     def to_json(self) -> str:
         """The fields as one line of JSON."""
@@ -85,8 +110,23 @@ def _check(field: str, value: object, allowed: tuple[object, ...]) -> None:
         raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {value!r}.")
 
 
+def _of_file(file: Path, runtime: Runtime, weights: object) -> Runtime:
+    """The runtime of an exported file; raises ValueError if it is asked for on another one."""
+    own = FILES[file.suffix.lower()]
+    if runtime not in ("auto", own):
+        raise ValueError(f"{readable(str(file))} runs on runtime {own!r}, not on {runtime!r}.")
+    if weights != PRETRAINED:
+        raise ValueError(f"{readable(str(file))} has its weights in it: leave out others.")
+    return own
+
+
 def _chosen(runtime: Runtime) -> Runtime:
     """Which runtime "auto" means here; raises ValueError if OpenVINO is asked for and cannot be imported."""
+    if runtime in ("onnxruntime", "litert"):
+        ending = next(ending for ending, own in FILES.items() if own == runtime)
+        raise ValueError(
+            f"runtime {runtime!r} runs {ending} files: `modelzoo export MODEL -o FILE{ending}` writes one."
+        )
     if runtime == "keras" or (runtime == "auto" and settings.keras_backend() != "tensorflow"):
         return "keras"
     try:

@@ -38,6 +38,12 @@ def network_facts(deployment: Deployment, options: NetworkOptions) -> dict[str, 
 
 
 def _weights(deployment: Deployment, options: NetworkOptions) -> str:
+    if deployment.file is not None:
+        from modelzoo.exporters import format_of
+        from modelzoo.files import sha256
+
+        parts = format_of(deployment.file).files(deployment.file)
+        return ", ".join(f"{part.suffix} sha256 {sha256(part)}" for part in parts)
     found = zoo.find_weights(deployment.entry, options, deployment.weights)
     if isinstance(found, Located):
         return f"sha256 {found.digest()}"
@@ -45,8 +51,10 @@ def _weights(deployment: Deployment, options: NetworkOptions) -> str:
 
 
 def _runtime(deployment: Deployment) -> str:
-    if deployment.runtime == "openvino":
-        return _with_version("openvino")
+    if deployment.runtime in ("openvino", "onnxruntime"):
+        return _with_version(deployment.runtime)
+    if deployment.runtime == "litert":
+        return f"litert of {_with_version('tensorflow')}"
     return f"keras on {_with_version(settings.keras_backend())}"
 
 

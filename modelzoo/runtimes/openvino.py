@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,6 +153,14 @@ def compile_graph(graph: Graph, arrays: Mapping[str, np.ndarray], precision: Pre
     from modelzoo.backends import openvino as backend  # which networks that are compiled do not need
 
     network = _core().compile_model(backend.model(graph, arrays), "CPU", _properties(precision))
+    return OpenVINOPredictor(_checked(precision, network), precision)
+
+
+def compile_file(path: Path, precision: Precision) -> OpenVINOPredictor:
+    """The network of an .xml file, whose .bin file lies beside it."""
+    check_process()
+    check_precision(precision)
+    network = _core().compile_model(str(path), "CPU", _properties(precision))
     return OpenVINOPredictor(_checked(precision, network), precision)
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from modelzoo import store, zoo
+from modelzoo.errors import readable
 from modelzoo.registry import Entry
 from modelzoo.runtimes.anew import MakingCall
 from modelzoo.runtimes.deployment import Deployment, Precision, Runtime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modelzoo.runtimes import compiled
+    from modelzoo.runtimes.exported import LitertPredictor, OnnxPredictor
     from modelzoo.runtimes.keras import KerasPredictor
     from modelzoo.runtimes.openvino import OpenVINOPredictor
 
@@ -53,10 +55,25 @@ def predictor(deployment: Deployment, options: NetworkOptions) -> Predictor:
     Raises as modelzoo.load does, and ValueError for a precision that this CPU does not compute in.
     """
     entry, options = deployment.entry, replace(options, dtype="float32")
-    network = _predictor(deployment, entry, options)
+    network = _of_file(deployment, options) or _predictor(deployment, entry, options)
     if deployment.weights is not None:  # random ones would be others
         network.made_by = (predictor, (deployment, options))
     return network
+
+
+def _of_file(
+    deployment: Deployment, options: NetworkOptions
+) -> OnnxPredictor | LitertPredictor | OpenVINOPredictor | KerasPredictor | None:
+    """The network of an exported file, which is as it was exported; None for a name of the registry."""
+    if deployment.file is None:
+        return None
+    if options != NetworkOptions(dtype="float32"):
+        raise ValueError(
+            f"{readable(str(deployment.file))} answers with labels; name the model for the rest."
+        )
+    from modelzoo.runtimes.exported import file_predictor
+
+    return file_predictor(deployment.file, deployment.runtime, deployment.precision)
 
 
 def _predictor(

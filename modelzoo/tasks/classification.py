@@ -16,6 +16,7 @@ from modelzoo.errors import LabelsError, quoted
 from modelzoo.labels import Label
 from modelzoo.registry import Entry, Preprocessing
 from modelzoo.runtimes import DEFAULT_MODEL, Deployment, Precision, Runtime
+from modelzoo.runtimes.file_entry import labels_of
 from modelzoo.store import PRETRAINED
 from modelzoo.tasks.pipeline import BATCH_SIZE, Pipeline
 from modelzoo.zoo import NetworkOptions
@@ -56,7 +57,7 @@ class LabelsHead:
         return entry.preprocessing
 
     def decode(self, output: np.ndarray, size: tuple[int, int], entry: Entry) -> list[Prediction]:
-        (predictions,) = decode_predictions(output[None], entry.labels, self.top)
+        (predictions,) = _decoded(output[None], entry.labels, labels_of(entry), self.top)
         return predictions
 
 
@@ -142,8 +143,12 @@ def decode_predictions(
     Raises LabelsError if the array's width is not the number of labels, and for values that are no
     probabilities: not finite, or logits. Those of sigmoids need not add up to one.
     """
+    return _decoded(probabilities, *_labels(labels_or_model), top)
+
+
+def _decoded(probabilities: Any, name: str, table: Sequence[Label], top: int) -> list[list[Prediction]]:
+    """The same with a table of labels, and what it is called in errors."""
     array = _floats(probabilities)
-    name, table = _labels(labels_or_model)
     if array.ndim != 2 or array.shape[1] != len(table):
         raise LabelsError(f"Labels {name!r}: expected an array (batch, {len(table)}), got {array.shape}.")
     _check_probabilities(array)

@@ -1,8 +1,14 @@
 """Passes: graph and arrays -> a graph that gives the same values, and its arrays. NumPy, and no framework."""
 
-from modelzoo.graph.passes.fold_batch_norms import fold_batch_norms
+from modelzoo.graph.passes.fold_batch_norms import fold_batch_norms, fold_batch_norms_lazily
 from modelzoo.graph.passes.fold_padding import fold_padding
 from modelzoo.graph.passes.replace_head import replace_head
 from modelzoo.graph.passes.training import drop_training_only
 
-__all__ = ["drop_training_only", "fold_batch_norms", "fold_padding", "replace_head"]
+__all__ = [
+    "drop_training_only",
+    "fold_batch_norms",
+    "fold_batch_norms_lazily",
+    "fold_padding",
+    "replace_head",
+]

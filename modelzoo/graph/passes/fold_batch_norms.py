@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from modelzoo.graph.arrays import check_arrays
 from modelzoo.graph.convolutions import Conv, Dense, DepthwiseConv, SeparableConv, TransposedConv
 from modelzoo.graph.graph import Graph, Node
 from modelzoo.graph.normalization import BatchNorm
-from modelzoo.graph.passes.rewriting import Arrays, Uses, needed, rewritten
+from modelzoo.graph.passes.rewriting import Arrays, Computed, Uses, needed, rewritten
 
 Kernel = Conv | DepthwiseConv | SeparableConv | TransposedConv | Dense
 
@@ -23,12 +23,18 @@ def fold_batch_norms(graph: Graph, arrays: Arrays) -> tuple[Graph, dict[str, NDA
 
     The layer before has other weights, and a bias if it had none. A value that an output or a feature map
     gives stays; the value of the norm is then that of the layer before. The arithmetic is in float64, the
-    result in the kernel's dtype, but float32 for float16, whose rounding it would add. Raises ValueError for
-    missing arrays and wrong shapes.
+    result in float32 at least: products of float16 values need more digits than they have. Raises ValueError
+    for missing arrays and wrong shapes.
     """
     check_arrays(graph, arrays)
+    result, computed = fold_batch_norms_lazily(graph, arrays)
+    return result, needed(result, {path: computed[path] for path in result.weights if path in computed})
+
+
+def fold_batch_norms_lazily(graph: Graph, arrays: Arrays) -> tuple[Graph, Computed]:
+    """The same with arrays that are read and computed when they are asked for: one at a time in memory."""
     uses, changed, instead = Uses.of(graph), dict[str, Node](), dict[str, str]()
-    values = dict(arrays)
+    functions: dict[str, Callable[[], NDArray[Any]]] = {}
     for norm in graph.nodes:
         if not isinstance(norm.operator, BatchNorm):
             continue
@@ -41,13 +47,12 @@ def fold_batch_norms(graph: Graph, arrays: Arrays) -> tuple[Graph, dict[str, NDA
             or not _can_fold(graph, uses, before, norm)
         ):
             continue
-        values |= _folded(before, norm, norm.operator, values)
+        functions |= _folded(before, norm, norm.operator, Computed(arrays, dict(functions)))
         operator = replace(before.operator, bias=True)
         changed[name] = replace(before, operator=operator, precise=before.precise or norm.precise)
         changed[name] = replace(changed[name], weights=operator.weights(graph.shape(before.inputs[0])))
         instead[norm.name] = name
-    result = rewritten(graph, changed, instead)
-    return result, needed(result, values)
+    return rewritten(graph, changed, instead), Computed(arrays, functions)
 
 
 def _can_fold(graph: Graph, uses: Uses, before: Node, norm: Node) -> bool:
@@ -59,24 +64,33 @@ def _can_fold(graph: Graph, uses: Uses, before: Node, norm: Node) -> bool:
     return alone and ("bias" in before.paths or bias not in graph.weights)
 
 
-def _folded(before: Node, norm: Node, operator: BatchNorm, arrays: Arrays) -> dict[str, NDArray[Any]]:
-    """The kernel and the bias that do what both nodes did, by path."""
-    statistics = {name: np.asarray(arrays[path], np.float64) for name, path in norm.paths.items()}
-    deviation = np.sqrt(statistics["moving_variance"] + operator.epsilon)
-    scale = statistics.get("gamma", np.float64(1)) / deviation
-    kind = "pointwise_kernel" if isinstance(before.operator, SeparableConv) else "kernel"
-    kernel = arrays[before.paths[kind]]
-    bias = _values(before.paths, "bias", arrays) - statistics["moving_mean"]
-    bias = bias * scale + statistics.get("beta", np.float64(0))
+def _folded(
+    before: Node, norm: Node, operator: BatchNorm, arrays: Arrays
+) -> dict[str, Callable[[], NDArray[Any]]]:
+    """What computes the kernel and the bias that do what both nodes did, by path."""
+    kernel = before.paths["pointwise_kernel" if isinstance(before.operator, SeparableConv) else "kernel"]
     return {
-        before.paths[kind]: _scaled(before.operator, kernel, scale),
-        f"{before.owner}/bias": bias.astype(_dtype(kernel)),
+        kernel: lambda: _scaled(before.operator, arrays[kernel], _scale(norm, operator, arrays)),
+        f"{before.owner}/bias": lambda: _bias(before, norm, operator, arrays),
     }
 
 
-def _values(paths: Mapping[str, str], name: str, arrays: Arrays) -> NDArray[np.float64]:
-    """A weight that may not be there, and is 0 then."""
-    return np.asarray(arrays[paths[name]] if name in paths else 0.0, np.float64)
+def _scale(norm: Node, operator: BatchNorm, arrays: Arrays) -> NDArray[np.float64]:
+    """What a norm multiplies each channel with."""
+    variance = np.asarray(arrays[norm.paths["moving_variance"]], np.float64)
+    return _values(norm.paths, "gamma", arrays, 1.0) / np.sqrt(variance + operator.epsilon)
+
+
+def _bias(before: Node, norm: Node, operator: BatchNorm, arrays: Arrays) -> NDArray[Any]:
+    mean = arrays[norm.paths["moving_mean"]]
+    centered = _values(before.paths, "bias", arrays) - mean.astype(np.float64)
+    bias = centered * _scale(norm, operator, arrays) + _values(norm.paths, "beta", arrays)
+    return bias.astype(_wide(mean.dtype))
+
+
+def _values(paths: Mapping[str, str], name: str, arrays: Arrays, default: float = 0.0) -> NDArray[np.float64]:
+    """A weight that may not be there, and is the default then."""
+    return np.asarray(arrays[paths[name]] if name in paths else default, np.float64)
 
 
 def _scaled(operator: object, kernel: NDArray[Any], scale: NDArray[np.float64]) -> NDArray[Any]:
@@ -86,8 +100,8 @@ def _scaled(operator: object, kernel: NDArray[Any], scale: NDArray[np.float64]) 
         factors = scale[:, None]
     if isinstance(operator, DepthwiseConv):
         factors = scale.reshape(kernel.shape[-2:])
-    return (np.asarray(kernel, np.float64) * factors).astype(_dtype(kernel))
+    return (np.asarray(kernel, np.float64) * factors).astype(_wide(kernel.dtype))
 
 
-def _dtype(kernel: NDArray[Any]) -> np.dtype[Any]:
-    return np.result_type(kernel.dtype, np.float32)
+def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.promote_types(dtype, np.float32)

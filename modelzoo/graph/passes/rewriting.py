@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,22 @@ from modelzoo.graph.builder import Builder, Tensor
 from modelzoo.graph.graph import Graph, Node
 
 Arrays = Mapping[str, NDArray[Any]]  # the weights of a graph by their paths, "layer/weight"
+
+
+class Computed(Mapping[str, NDArray[Any]]):
+    """Arrays, some of which are computed anew whenever they are asked for; none is kept."""
+
+    def __init__(self, arrays: Arrays, functions: Mapping[str, Callable[[], NDArray[Any]]]):
+        self._arrays, self._functions = arrays, functions
+
+    def __getitem__(self, path: str) -> NDArray[Any]:
+        return self._functions[path]() if path in self._functions else self._arrays[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*self._arrays, *self._functions)))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,129 @@
+"""export and inspect: files for other runtimes, and what they say of themselves."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from modelzoo.cli.arguments import add_command, add_file, add_model
+from modelzoo.cli.printing import print_card, print_json, say
+from modelzoo.errors import readable
+
+if TYPE_CHECKING:
+    from modelzoo.exporters import Comparison, Exported, Inspection
+
+PRECISIONS = ("f32", "f16")
+FORMATS = ("onnx", "openvino", "keras", "litert")  # as modelzoo.exporters lists them, which imports NumPy
+
+
+def add_commands(commands: Any) -> None:
+    help_ = "writes a model for another runtime, which must answer as the model does before the file is there"
+    command = add_command(commands, "export", _export, help_)
+    add_model(command, "model", help="a name, a modelzoo weight file or a .keras file")
+    command.add_argument(
+        "--to", choices=FORMATS, metavar="FORMAT", help=f"{', '.join(FORMATS)}; default: the file's ending"
+    )
+    add_file(
+        command,
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".onnx, .xml, .keras or .tflite",
+    )
+    add_file(command, "-w", "--weights", default="pretrained", help="a weight file instead")
+    help_ = "f16: half of the bytes; computed with in f32"
+    command.add_argument("--precision", choices=PRECISIONS, default="f32", help=help_)
+    help_ = "leave a file that does not answer as the model does, for a look at it"
+    command.add_argument("--keep", action="store_true", help=help_)
+
+    command = add_command(commands, "inspect", _inspect, "what an exported file says of itself")
+    add_file(command, "file", type=Path)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from modelzoo.tasks.exporting import export
+
+    found = export(
+        options.model,
+        options.output,
+        format=options.to,
+        weights=options.weights,
+        precision=options.precision,
+        keep=options.keep,
+    )
+    if options.json:
+        from modelzoo.images import encodable
+
+        print_json({**dataclasses.asdict(found), "path": encodable(str(found.path))})
+    else:
+        _print_exported(found)
+    return 0
+
+
+def _print_exported(found: Exported) -> None:
+    say(f"{found.path}: {found.bytes:,} bytes, written in {found.seconds:.2f} s")
+    say(f"proven in {found.proof_seconds:.1f} s: {found.proof.runtime} beside {found.proof.reference}")
+    for comparison in found.proof.comparisons:
+        say(f"  {_sizes(comparison)}: {comparison}")
+
+
+def _sizes(comparison: Comparison) -> str:
+    return ", ".join("x".join(map(str, shape[1:-1] or shape[1:])) for shape in comparison.inputs)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from modelzoo.exporters import inspect
+    from modelzoo.images import encodable
+
+    found = inspect(options.file)
+    if options.json:
+        facts = {"path": encodable(str(found.path)), "format": found.format.name, "proof": found.proof}
+        print_json(facts | dataclasses.asdict(found.metadata))
+    else:
+        print_card(readable(str(options.file)), _facts(found))
+    return 0
+
+
+def _facts(found: Inspection) -> Iterator[tuple[str, str]]:
+    """The card of a file; what is unknown is said to be unknown."""
+    metadata = found.metadata
+    yield "format", f"{found.format.title}, {metadata.precision}"
+    yield "model", f"{metadata.name}, exported by modelzoo {metadata.modelzoo}"
+    yield "task", metadata.task or "unknown"
+    yield "input", "x".join(map(str, metadata.input_shape)) or "unknown"
+    yield "preprocessing", _pairs(metadata.preprocessing) or "unknown"
+    yield "labels", _labels(found)
+    for name, value in metadata.license.items():
+        yield f"license of {name}", str(value or "unknown")
+    for name, value in metadata.provenance.items():
+        yield name, str(value)
+    proof = found.proof
+    yield "proof", f"{proof.get('runtime', 'unknown')} beside {proof.get('reference', 'nothing')}"
+    for comparison in proof.get("comparisons", []):
+        yield "", _compared(comparison)
+
+
+def _labels(found: Inspection) -> str:
+    labels = found.metadata.labels
+    if not labels:
+        return "unknown"
+    return f"{len(labels):,} of {found.metadata.label_set or 'its own'}: {labels[0][1]}, ..."
+
+
+def _pairs(facts: Mapping[str, Any] | None) -> str:
+    return ", ".join(f"{name} {value}" for name, value in (facts or {}).items() if value is not None)
+
+
+def _compared(comparison: Any) -> str:
+    """A comparison as the file tells it, whoever wrote it."""
+    if not isinstance(comparison, dict):
+        return str(comparison)
+    known = cast("dict[str, Any]", comparison)
+    line = f"{known.get('output')} {known.get('shape')}: relative L2 {known.get('relative_l2')}"
+    same = known.get("same_labels")
+    return line if same is None else f"{line}, first label equal in {same}"

@@ -1,0 +1,23 @@
+"""Networks out of the zoo: one writer a format, and the proof that each file answers as the network does."""
+
+from modelzoo.exporters.delivery import Exported, deliver
+from modelzoo.exporters.formats import FORMATS, Format, Precision, format_of
+from modelzoo.exporters.inspection import Inspection, inspect
+from modelzoo.exporters.metadata import Metadata
+from modelzoo.exporters.proof import Comparison, Proof
+from modelzoo.exporters.samples import Samples
+
+__all__ = [
+    "FORMATS",
+    "Comparison",
+    "Exported",
+    "Format",
+    "Inspection",
+    "Metadata",
+    "Precision",
+    "Proof",
+    "Samples",
+    "deliver",
+    "format_of",
+    "inspect",
+]

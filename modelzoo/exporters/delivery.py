@@ -1,0 +1,119 @@
+"""deliver(): a network is written, proven, and only then given the name that was asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modelzoo import files
+from modelzoo.errors import ExportError, ModelZooError, OutputError, readable
+from modelzoo.exporters.formats import Format, Options
+from modelzoo.exporters.metadata import PROOF, Metadata
+from modelzoo.exporters.proof import Proof, prove
+from modelzoo.exporters.samples import Samples
+from modelzoo.graph import Graph
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written and proven; seconds of both, apart."""
+
+    path: Path
+    format: str
+    bytes: int
+    seconds: float
+    proof_seconds: float
+    proof: Proof
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is exported: a graph, its weights by path, read when they are asked for, and its metadata."""
+
+    graph: Graph
+    arrays: Mapping[str, np.ndarray]
+    metadata: Metadata
+    samples: Samples
+
+
+def deliver(
+    network: Network, path: Path, format: Format, options: Options, *, keep: bool = False
+) -> Exported:
+    """The file, proven. Until then it lies in a folder beside `path`, and nothing has its name.
+
+    Raises OutputError where nothing can be written, and ExportError for a network that the format cannot
+    hold, and a file that differs from it; with `keep` that one is left for a look at it.
+    """
+    format.require()
+    if options.precision not in format.precisions:
+        there = " and ".join(format.precisions)
+        raise ExportError(f"{format.title} files are in {there}, not in {options.precision!r}.")
+    with _written(path), _beside(path) as folder:
+        start, written = time.perf_counter(), folder / path.name
+        try:
+            format.write(written, network.graph, network.arrays, network.metadata.texts(), options)
+        except ValueError as error:
+            raise ExportError(f"{format.title} cannot hold {network.graph.name}: {error}") from error
+        done = time.perf_counter()
+        try:
+            proof = _proven(network, written, format, options)
+        except ExportError as error:
+            if not keep:
+                raise
+            _move(format, written, path)
+            raise ExportError(f"{error} It was kept as {readable(str(path))}.") from error
+        format.add_text(written, PROOF, proof.to_json())
+        size = sum(file.stat().st_size for file in format.files(written))
+        _move(format, written, path)
+    return Exported(path, format.name, size, done - start, time.perf_counter() - done, proof)
+
+
+def _proven(network: Network, written: Path, format: Format, options: Options) -> Proof:
+    """The proof of a file that agrees with the network; raises ExportError for one that does not."""
+    proof = prove(
+        written,
+        format.runtime,
+        network.graph,
+        network.arrays,
+        network.samples,
+        precision=options.precision,
+    )
+    if proof.failures:
+        lines = "; ".join(map(str, proof.failures[:2]))
+        raise ExportError(
+            f"{proof.runtime} answers otherwise than {network.graph.name} does, by more than "
+            f"{proof.tolerance:.0e}: {lines}. The file is of no use."
+        )
+    return proof
+
+
+def _move(format: Format, written: Path, path: Path) -> None:
+    for source, target in zip(format.files(written), format.files(path), strict=True):
+        files.replace(source, target)
+
+
+@contextmanager
+def _beside(path: Path) -> Generator[Path]:
+    """A folder on the same disk, so that a file can be moved at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.remove_abandoned(path.parent)
+    with files.temporary_directory(path.parent) as folder:
+        yield folder
+
+
+@contextmanager
+def _written(path: Path) -> Generator[None]:
+    """What the disk refuses, as one sentence."""
+    if path.is_dir():
+        raise OutputError(f"{readable(str(path))} is a folder; give the name of a file.")
+    try:
+        yield
+    except ModelZooError:  # some of which are OSErrors, too
+        raise
+    except OSError as error:
+        raise OutputError(f"{readable(str(path))} cannot be written: {error.strerror or error}.") from error

@@ -1,0 +1,74 @@
+"""Graph and arrays -> a .tflite file, by TensorFlow's converter."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelzoo import files
+from modelzoo.exporters.keras import STAMP, add_text, read_texts
+from modelzoo.graph import Graph
+
+LABELS = "labels.txt"  # as TensorFlow Lite's own tools call it, in the archive at the end of the file
+
+__all__ = ["add_text", "read_texts", "write"]
+
+
+def write(
+    path: Path,
+    graph: Graph,
+    arrays: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str],
+    *,
+    precision: str = "f32",
+    labels: tuple[str, ...] = (),
+) -> None:
+    """Writes the file, for batches of any size, in LiteRT's own operators; "f16" keeps weights in float16.
+
+    labels: the names of classes. They and the metadata lie in an archive at the file's end, where readers of
+    the network do not look. Raises ValueError for what Keras or the converter cannot do.
+    """
+    path.write_bytes(_converted(graph, arrays, precision))
+    if labels:
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(zipfile.ZipInfo(LABELS, STAMP), "\n".join(labels))
+    for name, text in metadata.items():
+        add_text(path, name, text)
+
+
+def _converted(graph: Graph, arrays: Mapping[str, np.ndarray], precision: str) -> bytes:
+    import tensorflow
+
+    tf: Any = tensorflow
+    with files.temporary_directory() as folder:
+        _save(tf, graph, arrays, folder)
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+        if precision == "f16":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        try:
+            return converter.convert()
+        except Exception as error:  # of MLIR, of many lines
+            words = str(error).strip().splitlines() or [type(error).__name__]
+            raise ValueError(words[-1]) from error
+
+
+def _save(tf: Any, graph: Graph, arrays: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Saves the network as one function of its inputs by name, which gives its outputs by name."""
+    from modelzoo.exporters.keras import model_of
+
+    model = model_of(graph, arrays, as_dict=True)
+
+    def answer(**inputs: Any) -> Any:
+        given = next(iter(inputs.values())) if len(inputs) == 1 else inputs
+        return model(given, training=False)
+
+    specs = {name: tf.TensorSpec(shape, tf.float32, name=name) for name, shape in graph.inputs.items()}
+    function = tf.function(answer).get_concrete_function(**specs)
+    module = tf.Module()
+    module.variables_ = [variable.value for variable in model.variables]
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": function})

@@ -1,0 +1,291 @@
+"""Graph and arrays -> an ONNX file, which needs no package of ONNX's to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from modelzoo.exporters import onnx_activations as activations
+from modelzoo.exporters import onnx_windows as windows
+from modelzoo.exporters.onnx_values import (
+    CHANNELS_FIRST,
+    Site,
+    Value,
+    Values,
+    common_order,
+    plain,
+)
+from modelzoo.formats import onnx as file_format
+from modelzoo.graph import Graph, Operator, Shape
+from modelzoo.graph.convolutions import Conv, Dense, DepthwiseConv, SeparableConv, TransposedConv
+from modelzoo.graph.elementwise import (
+    ELU,
+    Activation,
+    Add,
+    Dropout,
+    LeakyReLU,
+    Multiply,
+    PReLU,
+    ReLU,
+    Subtract,
+)
+from modelzoo.graph.normalization import BatchNorm, ChannelScale, LayerNorm, Normalization, Rescale
+from modelzoo.graph.operator import channels_of
+from modelzoo.graph.passes import fold_batch_norms_lazily, fold_padding
+from modelzoo.graph.pooling import AveragePool, GlobalPool, MaxPool
+from modelzoo.graph.shaping import (
+    Concat,
+    Cropping,
+    Flatten,
+    Permute,
+    Reshape,
+    SamePadding,
+    UpSampling,
+    ZeroPadding,
+)
+from modelzoo.graph.windows import Margins
+
+OPSET = 17  # of 2022: the first with layer norms; ONNX Runtime since 1.12, TensorRT since 8.5
+END = 2**31 - 1  # of any side
+SMALLEST_DEVIATION = 1e-7  # that Keras divides by
+SIDES = ("batch", "height", "width")  # the names of an input's sides that are open
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def write(
+    path: Path,
+    graph: Graph,
+    arrays: Arrays,
+    metadata: Mapping[str, str],
+    *,
+    precision: str = "f32",
+    fold: bool = True,
+    producer: tuple[str, str] = ("modelzoo", ""),
+) -> None:
+    """Writes a graph with its weights, "layer/weight" by path, read one at a time.
+
+    precision: "f16" keeps kernels and matrices in float16; it is computed with in float32. fold: batch norms
+    become part of the kernels before them. Raises ValueError for an array that is missing or has another
+    shape, and with the node's name for padding that depends on an unknown side.
+    """
+    network = network_of(graph, arrays, half=precision == "f16", fold=fold)
+    with path.open("wb") as file:
+        file_format.write(file, network, metadata, producer)
+
+
+def network_of(graph: Graph, arrays: Arrays, *, half: bool = False, fold: bool = True) -> file_format.Network:
+    """The network in ONNX's operators; inputs, outputs and layers have the graph's names."""
+    lazily = arrays
+    if fold:
+        graph, lazily = fold_batch_norms_lazily(graph, arrays)
+    graph, _ = fold_padding(graph, {})
+    values = Values(graph, lazily, half)
+    for name, shape in graph.inputs.items():
+        values.found[name] = Value(name, plain(len(shape)))
+    for node in graph.nodes:
+        found = (values.found[name] for name in node.inputs)
+        values.found[node.name] = OPERATIONS[type(node.operator)](Site(values, node), node.operator, *found)
+    operations = _with_outputs(values)
+    inputs = {name: _sides(name, shape, SIDES) for name, shape in graph.inputs.items()}
+    outputs = {name: _sides(name, shape) for name, shape in graph.output_shapes.items()}
+    used = {name for operation in operations for name in operation.inputs}
+    constants = [constant for constant in values.constants.values() if constant.name in used]
+    return file_format.Network(graph.name, inputs, outputs, operations, constants, OPSET)
+
+
+def _sides(name: str, shape: Shape, names: tuple[str, ...] = ("batch",)) -> file_format.Sides:
+    """The sides, with names for those that are open."""
+    return [
+        side if side is not None else names[axis] if axis < len(names) else f"{name}_{axis}"
+        for axis, side in enumerate(shape)
+    ]
+
+
+def _with_outputs(values: Values) -> list[file_format.Operation]:
+    """The operations, the outputs having their names: a value that is called so is called otherwise."""
+    produced = {operation.output for operation in values.operations}
+    given: dict[str, str] = {}
+    for name, value in values.graph.outputs.items():
+        tensor = values.in_order(values.found[value], plain(len(values.graph.shape(value))))
+        if tensor not in {operation.output for operation in values.operations} or tensor in given:
+            tensor = values.emit("Identity", f"{name}/output", [tensor])  # an input, or given twice
+        given[tensor] = name
+    others = (produced | values.graph.inputs.keys()) & set(given.values()) - given.keys()
+    names = {tensor: f"{tensor}/value" for tensor in others} | given
+    return [
+        replace(
+            operation,
+            inputs=tuple(names.get(tensor, tensor) for tensor in operation.inputs),
+            output=names.get(operation.output, operation.output),
+        )
+        for operation in values.operations
+    ]
+
+
+# Values, each by itself or with those at its place
+
+
+def _batch_norm(at: Site, op: BatchNorm, x: Value) -> Value:
+    """One that no kernel takes in. Where it has no scale or center, ONNX wants ones or zeros."""
+    rank = len(x.order)
+    order = CHANNELS_FIRST if rank == 4 else (0, rank - 1, *range(1, rank - 1))
+    shape = at.size("moving_mean")
+    gamma = at.weight("gamma") if op.scale else at.numbers("ones", np.ones(shape))
+    beta = at.weight("beta") if op.center else at.numbers("zeros", np.zeros(shape))
+    inputs = [at.values.in_order(x, order), gamma, beta, at.weight("moving_mean")]
+    output = at.emit("BatchNormalization", [*inputs, at.weight("moving_variance")], epsilon=float(op.epsilon))
+    return Value(output, order)
+
+
+def _layer_norm(at: Site, op: LayerNorm, x: Value) -> Value:
+    gamma = at.weight("gamma") if op.scale else at.numbers("ones", np.ones(channels_of(at.shapes[0])))
+    inputs = [at.plain(x), gamma, *([at.weight("beta")] if op.center else [])]
+    output = at.emit("LayerNormalization", inputs, axis=-1, epsilon=float(op.epsilon))
+    return Value(output, plain(len(x.order)))
+
+
+def _affine(at: Site, x: Value, scale: np.ndarray | None, shift: np.ndarray | None) -> Value:
+    """scale * x + shift, each of one value or one a channel."""
+    shaped = [
+        None if array is None else array.reshape(at.each_channel(array.size, x.order))
+        for array in (scale, shift)
+    ]
+    tensor, last = x.tensor, None if shift is None else "scaled"
+    if shaped[0] is not None:
+        tensor = at.emit("Mul", [tensor, at.numbers("scale", shaped[0])], last or "")
+    if shaped[1] is not None:
+        tensor = at.emit("Add", [tensor, at.numbers("shift", shaped[1])])
+    return Value(tensor, x.order)
+
+
+def _normalization(at: Site, op: Normalization, x: Value) -> Value:
+    mean, variance = (np.array(numbers, np.float64) for numbers in (op.mean, op.variance))
+    deviation = np.maximum(np.sqrt(variance), SMALLEST_DEVIATION)
+    shape = at.each_channel(mean.size, x.order)
+    centered = at.emit("Sub", [x.tensor, at.numbers("mean", mean.reshape(shape))], "centered")
+    output = at.emit("Div", [centered, at.numbers("deviation", deviation.reshape(shape))])
+    return Value(output, x.order)
+
+
+def _rescale(at: Site, op: Rescale, x: Value) -> Value:
+    scale = None if op.scale == 1 else np.array(op.scale, np.float64)
+    shift = None if op.offset == 0 else np.array(op.offset, np.float64)
+    return _affine(at, x, scale, shift)
+
+
+def _channel_scale(at: Site, op: ChannelScale, x: Value) -> Value:
+    shape = at.each_channel(at.size("kernel")[0], x.order)
+    kernel = at.weight("kernel", shape, lambda array: array.reshape(shape))
+    return Value(at.emit("Mul", [x.tensor, kernel]), x.order)
+
+
+def _combined(kind: str) -> Callable[..., Value]:
+    def combined(at: Site, op: Operator, *inputs: Value) -> Value:
+        order = common_order(inputs)
+        result, *others = (at.values.in_order(value, order) for value in inputs)
+        for number, other in enumerate(others, start=1):
+            result = at.emit(kind, [result, other], "" if number == len(others) else str(number))
+        return Value(result, order)
+
+    return combined
+
+
+# Shapes
+
+
+def _padded(at: Site, x: Value, margins: Margins) -> Value:
+    pairs = dict(enumerate(margins, start=1))
+    pads = [pairs.get(axis, (0, 0))[end] for end in (0, 1) for axis in x.order]
+    return Value(at.emit("Pad", [x.tensor, at.integers("pads", pads)]), x.order)
+
+
+def _same_padding(at: Site, op: SamePadding, x: Value) -> Value:
+    found = op.margins(at.shapes[0])
+    if found is None:
+        raise ValueError(
+            f"{at.values.graph.name} is built for one size of images: name both sides of input_shape, "
+            f"on which {at.node.name!r} depends."
+        )
+    return _padded(at, x, found)
+
+
+def _cropping(at: Site, op: Cropping, x: Value) -> Value:
+    (top, bottom), (left, right) = op.margins
+    bounds = (
+        at.integers("start", [top, left]),
+        at.integers("stop", [-bottom or END, -right or END]),
+        at.integers("axes", [x.order.index(1), x.order.index(2)]),
+    )
+    return Value(at.emit("Slice", [x.tensor, *bounds]), x.order)
+
+
+def _concat(at: Site, op: Concat, *inputs: Value) -> Value:
+    order = common_order(inputs)
+    tensors = [at.values.in_order(x, order) for x in inputs]
+    return Value(at.emit("Concat", tensors, axis=order.index(op.axis % len(order))), order)
+
+
+def _reshape(at: Site, op: Reshape, x: Value) -> Value:
+    target = at.integers("target", [0, *op.target])  # 0 is the input's batch
+    return Value(at.emit("Reshape", [at.plain(x), target]), plain(1 + len(op.target)))
+
+
+def _flatten(at: Site, op: Flatten, x: Value) -> Value:
+    return Value(at.emit("Flatten", [at.plain(x)], axis=1), plain(2))
+
+
+def _permute(at: Site, op: Permute, x: Value) -> Value:
+    """Nothing moves: the same axes have other names from now on."""
+    axes = (0, *op.axes)
+    return Value(x.tensor, tuple(axes.index(axis) for axis in x.order))
+
+
+def _upsampling(at: Site, op: UpSampling, x: Value) -> Value:
+    nearest = op.interpolation == "nearest"
+    scales = at.numbers("scales", np.array([1, 1, *op.size], np.float64))
+    output = at.emit(
+        "Resize",
+        [at.channels_first(x), "", scales],
+        mode="nearest" if nearest else "linear",
+        coordinate_transformation_mode="asymmetric" if nearest else "half_pixel",
+        nearest_mode="floor",
+    )
+    return Value(output, CHANNELS_FIRST)
+
+
+OPERATIONS: dict[type[Operator], Callable[..., Value]] = {
+    Conv: windows.conv,
+    DepthwiseConv: windows.depthwise_conv,
+    SeparableConv: windows.separable_conv,
+    TransposedConv: windows.transposed_conv,
+    Dense: windows.dense,
+    BatchNorm: _batch_norm,
+    LayerNorm: _layer_norm,
+    ChannelScale: _channel_scale,
+    Normalization: _normalization,
+    Rescale: _rescale,
+    Add: _combined("Add"),
+    Multiply: _combined("Mul"),
+    Subtract: _combined("Sub"),
+    Concat: _concat,
+    MaxPool: windows.max_pool,
+    AveragePool: windows.average_pool,
+    GlobalPool: windows.global_pool,
+    Activation: activations.activation,
+    ReLU: activations.relu,
+    LeakyReLU: activations.leaky_relu,
+    ELU: activations.elu,
+    PReLU: activations.prelu,
+    Dropout: lambda at, op, x: x,
+    ZeroPadding: lambda at, op, x: _padded(at, x, op.margins),
+    SamePadding: _same_padding,
+    Cropping: _cropping,
+    Reshape: _reshape,
+    Flatten: _flatten,
+    Permute: _permute,
+    UpSampling: _upsampling,
+}
