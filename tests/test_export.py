@@ -391,6 +391,39 @@ def test_a_keras_model_of_ones_own_is_exported(tmp_path):
         modelzoo.Classifier(str(found.path))
 
 
+FOREIGN = {
+    "a module of the system": {"module": "os", "class_name": "system", "config": {"command": "true"}},
+    "a function": {"module": "builtins", "class_name": "function", "config": "exec"},
+    "a saved program": {"module": "keras.layers", "class_name": "TFSMLayer", "config": {"filepath": "."}},
+    "a class under another name": {"module": "keras.layers", "class_name": "Dense", "registered_name": "a>b"},
+    "a name that is none": {"module": "keras.layers", "class_name": 5, "config": {}},
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_foreign_class_in_a_keras_file_is_refused_before_keras_sees_it(kind, tmp_path, monkeypatch):
+    keras = pytest.importorskip("keras")
+    from modelzoo.backends import keras_files
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3, name="conv")])
+    model.save(tmp_path / "good.keras")
+    assert keras_files.opened(tmp_path / "good.keras").count_params() == model.count_params()
+    with (
+        zipfile.ZipFile(tmp_path / "good.keras") as good,
+        zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad,
+    ):
+        for name in good.namelist():
+            content = good.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                config["config"]["layers"][1]["config"]["kernel_initializer"] = FOREIGN[kind]
+                content = json.dumps(config)
+            bad.writestr(name, content)
+    monkeypatch.setattr(keras.saving, "load_model", None)
+    with pytest.raises(ExportError, match=r"bad\.keras cannot be read by Keras: .*none of Keras'"):
+        keras_files.opened(tmp_path / "bad.keras")
+
+
 def test_a_lambda_is_named(tmp_path):
     keras = pytest.importorskip("keras")
     pytest.importorskip("onnxruntime")

@@ -45,7 +45,9 @@ def openvino(path: str, names: list[str]) -> Run:
 def keras(path: str, names: list[str]) -> Run:
     import keras as runtime
 
-    model = runtime.saving.load_model(path, compile=False)
+    model = runtime.saving.load_model(
+        path, compile=False, safe_mode=True
+    )  # which this program's caller has just written
 
     def run(inputs: Inputs) -> list[Any]:
         given = next(iter(inputs.values())) if len(inputs) == 1 else inputs
