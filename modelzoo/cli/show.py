@@ -82,18 +82,11 @@ def _show(options: argparse.Namespace) -> int:
 
 def _graph(entry: Entry, size: Size, options: argparse.Namespace) -> Graph:
     """The part of the entry's network that the options ask for; raises ValueError for too small a size."""
-    from modelzoo import architectures
+    from modelzoo.zoo import NetworkOptions, graph_of
 
-    facts, top = entry.graph, not (options.no_top or options.features)
+    top = not (options.no_top or options.features)
     try:
-        graph = architectures.build(
-            facts.family,
-            facts.variant,
-            input_shape=(*size, CHANNELS),
-            classes=facts.classes if top else None,
-            classifier_activation=facts.activation if top else None,
-            name=entry.key,
-        )
+        graph = graph_of(entry, NetworkOptions(top, input_shape=(*size, CHANNELS), name=entry.key))
     except ValueError as error:
         raise ValueError(f"{entry.key} cannot take {size[0]}x{size[1]} pixels: {error}") from error
     names = options.features

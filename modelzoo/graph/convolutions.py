@@ -21,10 +21,19 @@ from modelzoo.graph.operator import (
 from modelzoo.graph.windows import Padding, Pair, extent, output_sides
 
 ONE: Pair = (1, 1)
+BIAS = "bias"
+
+
+class Product(Operator):
+    """The base of operators whose kernels meet every place of the output."""
+
+    def multiply_adds(self, inputs: Sequence[Shape], output: Shape) -> int | None:
+        kernels = [weight for weight in self.weights(*inputs) if weight.name != BIAS]
+        return times(positions(output), sum(kernel.size for kernel in kernels))
 
 
 @dataclass(frozen=True)
-class Conv(Operator):
+class Conv(Product):
     """A convolution. kernel: (height, width, channels / groups, filters)."""
 
     filters: int
@@ -50,12 +59,9 @@ class Conv(Operator):
         kernel = Weight("kernel", (*self.kernel, channels // self.groups, self.filters), self.initializer)
         return kernel, *_bias(self.bias, self.filters)
 
-    def multiply_adds(self, inputs: Sequence[Shape], output: Shape) -> int | None:
-        return times(positions(output), self.weights(*inputs)[0].size)
-
 
 @dataclass(frozen=True)
-class DepthwiseConv(Operator):
+class DepthwiseConv(Product):
     """A convolution of each channel by itself. kernel: (height, width, channels, multiplier).
 
     A channel's outputs lie side by side.
@@ -78,12 +84,9 @@ class DepthwiseConv(Operator):
         kernel = Weight("kernel", (*self.kernel, channels, self.multiplier), self.initializer)
         return kernel, *_bias(self.bias, channels * self.multiplier)
 
-    def multiply_adds(self, inputs: Sequence[Shape], output: Shape) -> int | None:
-        return times(positions(output), self.weights(*inputs)[0].size)
-
 
 @dataclass(frozen=True)
-class SeparableConv(Operator):
+class SeparableConv(Product):
     """A depthwise convolution and one of 1x1 after it.
 
     depthwise_kernel: (height, width, channels, multiplier); pointwise_kernel: (1, 1, channels * multiplier,
@@ -110,10 +113,6 @@ class SeparableConv(Operator):
             Weight("pointwise_kernel", (1, 1, channels * self.multiplier, self.filters), self.initializer),
             *_bias(self.bias, self.filters),
         )
-
-    def multiply_adds(self, inputs: Sequence[Shape], output: Shape) -> int | None:
-        depthwise, pointwise, *_ = self.weights(*inputs)
-        return times(positions(output), depthwise.size + pointwise.size)
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ class TransposedConv(Operator):
 
 
 @dataclass(frozen=True)
-class Dense(Operator):
+class Dense(Product):
     """A product with a matrix, at each place of the input. kernel: (channels, units)."""
 
     units: int
@@ -171,9 +170,6 @@ class Dense(Operator):
         kernel = Weight("kernel", (channels_of(inputs[0]), self.units), self.initializer)
         return kernel, *_bias(self.bias, self.units)
 
-    def multiply_adds(self, inputs: Sequence[Shape], output: Shape) -> int | None:
-        return times(positions(output), self.weights(*inputs)[0].size)
-
 
 def _bias(present: bool, size: int) -> tuple[Weight, ...]:
-    return (Weight("bias", (size,), ZEROS),) if present else ()
+    return (Weight(BIAS, (size,), ZEROS),) if present else ()
