@@ -57,14 +57,14 @@ def weight_file(model: str, folder: Path) -> dict[str, Any]:
 def by_modelzoo(model: str, folder: Path) -> dict[str, Any]:
     """Without the proof, whose seconds proven() tells."""
     from modelzoo import registry, zoo
-    from modelzoo.exporters import onnx
+    from modelzoo.exporters import Options, onnx
 
     start = time.perf_counter()
     entry = registry.info(model)
     options = zoo.NetworkOptions(input_shape=(None, None, 3))
     graph, weights = zoo.graph_of(entry, options), zoo.find_weights(entry, options, folder / "model.h5")
     with zoo.values(entry, options, weights, graph) as arrays:
-        onnx.write(folder / "modelzoo.onnx", graph, arrays, {})
+        onnx.write(folder / "modelzoo.onnx", graph, arrays, {}, Options())
     return {"seconds": time.perf_counter() - start}
 
 

@@ -268,11 +268,11 @@ def openvino_outputs(graph: Graph, arrays: Arrays, inputs: Arrays) -> Outputs:
 
 def onnx_outputs(graph: Graph, arrays: Arrays, inputs: Arrays) -> Outputs:
     runtime = pytest.importorskip("onnxruntime")
-    from modelzoo.exporters import onnx
+    from modelzoo.exporters import Options, onnx
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        onnx.write(path, graph, arrays, {})
+        onnx.write(path, graph, arrays, {}, Options())
         session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return dict(zip(graph.outputs, session.run(list(graph.outputs), dict(inputs)), strict=True))
 

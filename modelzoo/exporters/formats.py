@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Protocol
 
 from modelzoo.errors import ExportError, quoted, readable
+from modelzoo.exporters.options import Arrays, Options, Precision, Texts
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from modelzoo.graph import Graph
 
-Precision = Literal["f32", "f16"]
-Texts = Mapping[str, str]
 
+class Writer(Protocol):
+    """What a format's module has."""
 
-@dataclass(frozen=True)
-class Options:
-    """How a file is written.
+    def write(self, path: Path, graph: Graph, arrays: Arrays, texts: Texts, options: Options) -> None:
+        """Writes a network's files. Raises ValueError, with the node's name, for what the format lacks."""
 
-    precision: of kernels and matrices in the file; what computes with them is the runtime's matter.
-    fold: whether batch norms become part of the kernels before them, where the writer can do both.
-    producer: the program that writes, and its version.
-    """
+    def add_text(self, path: Path, name: str, text: str) -> None:
+        """Adds a text to the metadata of a file that was written."""
 
-    precision: Precision = "f32"
-    fold: bool = True
-    producer: tuple[str, str] = ("modelzoo", "")
-
-
-Write = Callable[[Path, "Graph", "Mapping[str, np.ndarray]", Texts, Options], None]
+    def read_texts(self, path: Path) -> dict[str, str]:
+        """The metadata. Raises OSError, and ValueError for a file that is not of the format."""
+        ...
 
 
 @dataclass(frozen=True)
 class Format:
     """One format: its writer, what proves its files, and how they keep metadata.
 
+    runtime: what runs its files, as runner.py calls it.
     package: what must be importable to write and to prove; pip: what installs it.
     besides: the endings of further files that belong to one.
+    check: where nothing here runs the files: reads one back and says in words what it compared by value;
+        raises ExportError where that differs.
     """
 
     name: str
@@ -50,12 +46,11 @@ class Format:
     runtime: str
     package: str
     pip: str
-    write: Write
-    add_text: Callable[[Path, str, str], None]
-    read_texts: Callable[[Path], dict[str, str]]
+    writer: Callable[[], Writer]
     precisions: tuple[Precision, ...] = ("f32", "f16")
     open_sides: bool = True  # of images; all formats keep the batch open
     besides: tuple[str, ...] = ()
+    check: Callable[[Path, Graph, Arrays], str] | None = None
 
     def files(self, path: Path) -> list[Path]:
         """All files of one that is exported; the one that is named comes last."""
@@ -67,83 +62,28 @@ class Format:
             raise ExportError(f"{self.title} needs the package {self.package}: pip install {self.pip}.")
 
 
-def _write_onnx(
-    path: Path, graph: Graph, arrays: Mapping[str, np.ndarray], texts: Texts, options: Options
-) -> None:
+def _onnx() -> Writer:
     from modelzoo.exporters import onnx
 
-    onnx.write(
-        path,
-        graph,
-        arrays,
-        texts,
-        precision=options.precision,
-        fold=options.fold,
-        producer=options.producer,
-    )
+    return onnx
 
 
-def _add_onnx(path: Path, name: str, text: str) -> None:
-    from modelzoo.formats import onnx
-
-    with path.open("ab") as file:
-        file.write(onnx.metadata_bytes({name: text}))
-
-
-def _read_onnx(path: Path) -> dict[str, str]:
-    from modelzoo.formats import onnx
-
-    return dict(onnx.read_summary(path).metadata)
-
-
-def _write_openvino(
-    path: Path, graph: Graph, arrays: Mapping[str, np.ndarray], texts: Texts, options: Options
-) -> None:
+def _openvino() -> Writer:
     from modelzoo.exporters import openvino
 
-    openvino.write(path, graph, arrays, texts, precision=options.precision)
+    return openvino
 
 
-def _add_openvino(path: Path, name: str, text: str) -> None:
-    from modelzoo.exporters import openvino
-
-    openvino.add_text(path, name, text)
-
-
-def _read_openvino(path: Path) -> dict[str, str]:
-    from modelzoo.exporters import openvino
-
-    return openvino.read_texts(path)
-
-
-def _write_keras(
-    path: Path, graph: Graph, arrays: Mapping[str, np.ndarray], texts: Texts, options: Options
-) -> None:
+def _keras() -> Writer:
     from modelzoo.exporters import keras
 
-    keras.write(path, graph, arrays, texts, precision=options.precision)
+    return keras
 
 
-def _add_keras(path: Path, name: str, text: str) -> None:
-    from modelzoo.exporters import keras
-
-    keras.add_text(path, name, text)
-
-
-def _read_keras(path: Path) -> dict[str, str]:
-    from modelzoo.exporters import keras
-
-    return keras.read_texts(path)
-
-
-def _write_litert(
-    path: Path, graph: Graph, arrays: Mapping[str, np.ndarray], texts: Texts, options: Options
-) -> None:
+def _litert() -> Writer:
     from modelzoo.exporters import litert
-    from modelzoo.exporters.metadata import Metadata
 
-    labels = tuple(name for _, name in Metadata.of(texts).labels)
-    litert.write(path, graph, arrays, texts, precision=options.precision, labels=labels)
+    return litert
 
 
 FORMATS: dict[str, Format] = {
@@ -153,47 +93,39 @@ FORMATS: dict[str, Format] = {
             "onnx",
             ".onnx",
             "ONNX",
-            "onnxruntime",
-            "onnxruntime",
-            "'modelzoo-keras[onnx]'",
-            _write_onnx,
-            _add_onnx,
-            _read_onnx,
+            runtime="onnxruntime",
+            package="onnxruntime",
+            pip="'modelzoo-keras[onnx]'",
+            writer=_onnx,
         ),
         Format(
             "openvino",
             ".xml",
             "OpenVINO",
-            "openvino",
-            "openvino",
-            "openvino",
-            _write_openvino,
-            _add_openvino,
-            _read_openvino,
+            runtime="openvino",
+            package="openvino",
+            pip="openvino",
+            writer=_openvino,
             besides=(".bin",),
         ),
         Format(
             "keras",
             ".keras",
             "Keras",
-            "keras",
-            "keras",
-            "keras",
-            _write_keras,
-            _add_keras,
-            _read_keras,
+            runtime="keras",
+            package="keras",
+            pip="keras",
+            writer=_keras,
             precisions=("f32",),
         ),
         Format(
             "litert",
             ".tflite",
             "LiteRT",
-            "litert",
-            "tensorflow",
-            "tensorflow",
-            _write_litert,
-            _add_keras,
-            _read_keras,
+            runtime="litert",
+            package="tensorflow",
+            pip="tensorflow",
+            writer=_litert,
             open_sides=False,
         ),
     )

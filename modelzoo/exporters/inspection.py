@@ -31,7 +31,7 @@ def inspect(path: Path) -> Inspection:
     with path.open("rb"):  # says in plain words that it cannot be read
         pass
     try:
-        texts = format.read_texts(path)
+        texts = format.writer().read_texts(path)
         metadata, proof = Metadata.of(texts), json.loads(texts.get(PROOF, "{}"))
     except (ValueError, ExportError, RecursionError) as error:
         raise ExportError(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from modelzoo.exporters.options import Arrays, Options, Texts
 from modelzoo.graph import Graph
 
 FOLDER = "modelzoo/"  # of the archive; Keras looks for its own members only
@@ -16,21 +14,14 @@ LARGEST = 1 << 24  # bytes of a text
 STAMP = (1980, 1, 1, 0, 0, 0)  # the earliest that an archive can hold: equal contents give equal bytes
 
 
-def write(
-    path: Path,
-    graph: Graph,
-    arrays: Mapping[str, np.ndarray],
-    metadata: Mapping[str, str],
-    *,
-    precision: str = "f32",
-) -> None:
+def write(path: Path, graph: Graph, arrays: Arrays, texts: Texts, options: Options) -> None:
     """Writes the file. Raises ValueError, with the node's name, for what Keras cannot do."""
     model_of(graph, arrays, as_dict=len(graph.outputs) > 1).save(path)
-    for name, text in metadata.items():
+    for name, text in texts.items():
         add_text(path, name, text)
 
 
-def model_of(graph: Graph, arrays: Mapping[str, np.ndarray], *, as_dict: bool) -> Any:
+def model_of(graph: Graph, arrays: Arrays, *, as_dict: bool) -> Any:
     """The Keras model of a graph with its weights."""
     from modelzoo import variables
     from modelzoo.backends import keras as backend

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from modelzoo import files
 from modelzoo.exporters.keras import STAMP, add_text, read_texts
+from modelzoo.exporters.metadata import Metadata
+from modelzoo.exporters.options import Arrays, Options, Texts
 from modelzoo.graph import Graph
 
 LABELS = "labels.txt"  # as TensorFlow Lite's own tools call it, in the archive at the end of the file
@@ -18,29 +17,22 @@ LABELS = "labels.txt"  # as TensorFlow Lite's own tools call it, in the archive 
 __all__ = ["add_text", "read_texts", "write"]
 
 
-def write(
-    path: Path,
-    graph: Graph,
-    arrays: Mapping[str, np.ndarray],
-    metadata: Mapping[str, str],
-    *,
-    precision: str = "f32",
-    labels: tuple[str, ...] = (),
-) -> None:
+def write(path: Path, graph: Graph, arrays: Arrays, texts: Texts, options: Options) -> None:
     """Writes the file, for batches of any size, in LiteRT's own operators; "f16" keeps weights in float16.
 
-    labels: the names of classes. They and the metadata lie in an archive at the file's end, where readers of
+    The names of the classes and the metadata lie in an archive at the file's end, where readers of
     the network do not look. Raises ValueError for what Keras or the converter cannot do.
     """
-    path.write_bytes(_converted(graph, arrays, precision))
+    path.write_bytes(_converted(graph, arrays, options.precision))
+    labels = [name for _, name in Metadata.of(texts).labels]
     if labels:
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr(zipfile.ZipInfo(LABELS, STAMP), "\n".join(labels))
-    for name, text in metadata.items():
+    for name, text in texts.items():
         add_text(path, name, text)
 
 
-def _converted(graph: Graph, arrays: Mapping[str, np.ndarray], precision: str) -> bytes:
+def _converted(graph: Graph, arrays: Arrays, precision: str) -> bytes:
     import tensorflow
 
     tf: Any = tensorflow
@@ -57,7 +49,7 @@ def _converted(graph: Graph, arrays: Mapping[str, np.ndarray], precision: str) -
             raise ValueError(words[-1]) from error
 
 
-def _save(tf: Any, graph: Graph, arrays: Mapping[str, np.ndarray], folder: Path) -> None:
+def _save(tf: Any, graph: Graph, arrays: Arrays, folder: Path) -> None:
     """Saves the network as one function of its inputs by name, which gives its outputs by name."""
     from modelzoo.exporters.keras import model_of
 

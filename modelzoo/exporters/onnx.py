@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from modelzoo.exporters.onnx_values import (
     common_order,
     plain,
 )
+from modelzoo.exporters.options import Arrays, Options, Texts
 from modelzoo.formats import onnx as file_format
 from modelzoo.graph import Graph, Operator, Shape
 from modelzoo.graph.convolutions import Conv, Dense, DepthwiseConv, SeparableConv, TransposedConv
@@ -53,28 +54,28 @@ END = 2**31 - 1  # of any side
 SMALLEST_DEVIATION = 1e-7  # that Keras divides by
 SIDES = ("batch", "height", "width")  # the names of an input's sides that are open
 
-Arrays = Mapping[str, np.ndarray]
 
-
-def write(
-    path: Path,
-    graph: Graph,
-    arrays: Arrays,
-    metadata: Mapping[str, str],
-    *,
-    precision: str = "f32",
-    fold: bool = True,
-    producer: tuple[str, str] = ("modelzoo", ""),
-) -> None:
+def write(path: Path, graph: Graph, arrays: Arrays, texts: Texts, options: Options) -> None:
     """Writes a graph with its weights, "layer/weight" by path, read one at a time.
 
-    precision: "f16" keeps kernels and matrices in float16; it is computed with in float32. fold: batch norms
-    become part of the kernels before them. Raises ValueError for an array that is missing or has another
-    shape, and with the node's name for padding that depends on an unknown side.
+    "f16" keeps kernels and matrices in float16; it is computed with in float32. Raises ValueError for an
+    array that is missing or has another shape, and with the node's name for padding that depends on an
+    unknown side.
     """
-    network = network_of(graph, arrays, half=precision == "f16", fold=fold)
+    network = network_of(graph, arrays, half=options.precision == "f16", fold=options.fold)
     with path.open("wb") as file:
-        file_format.write(file, network, metadata, producer)
+        file_format.write(file, network, texts, options.producer)
+
+
+def add_text(path: Path, name: str, text: str) -> None:
+    """Adds a text to the metadata: a protocol buffer goes on where the file ends."""
+    with path.open("ab") as file:
+        file.write(file_format.metadata_bytes({name: text}))
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """The metadata. Raises OSError, and ValueError for a file that is not ONNX's."""
+    return dict(file_format.read_summary(path).metadata)
 
 
 def network_of(graph: Graph, arrays: Arrays, *, half: bool = False, fold: bool = True) -> file_format.Network:

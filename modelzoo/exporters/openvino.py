@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
-import numpy as np
-
 from modelzoo.backends import openvino as backend
 from modelzoo.backends.openvino_import import import_openvino
+from modelzoo.exporters.options import Arrays, Options, Texts
 from modelzoo.graph import Graph
 
 if TYPE_CHECKING:
@@ -22,19 +20,12 @@ else:
 SECTION = "modelzoo"  # of the network's rt_info
 
 
-def write(
-    path: Path,
-    graph: Graph,
-    arrays: Mapping[str, np.ndarray],
-    metadata: Mapping[str, str],
-    *,
-    precision: str = "f32",
-) -> None:
+def write(path: Path, graph: Graph, arrays: Arrays, texts: Texts, options: Options) -> None:
     """Writes both files; "f16" keeps the weights in float16. Raises as backends.openvino.model does."""
     network = backend.model(graph, arrays)
-    for name, text in metadata.items():
+    for name, text in texts.items():
         network.set_rt_info(text, [SECTION, name])
-    ov.save_model(network, str(path), compress_to_fp16=precision == "f16")
+    ov.save_model(network, str(path), compress_to_fp16=options.precision == "f16")
 
 
 def add_text(path: Path, name: str, text: str) -> None:

@@ -58,13 +58,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a file answered, beside what its network does."""
+    """What a file answered, beside what its network does.
+
+    checked: where nothing here runs the file, what was read back from it and compared, in words.
+    """
 
     runtime: str
     precision: str
     tolerance: float
     comparisons: tuple[Comparison, ...]
     reference: str = REFERENCE
+    checked: str = ""
 
     @property
     def failures(self) -> list[Comparison]:
@@ -74,7 +78,7 @@ class Proof:
     @property
     def worst(self) -> float:
         """The largest relative L2 error."""
-        return max(comparison.relative_l2 for comparison in self.comparisons)
+        return max((comparison.relative_l2 for comparison in self.comparisons), default=0.0)
 
     def to_json(self) -> str:
         """One line, for the file."""

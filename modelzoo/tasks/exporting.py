@@ -15,7 +15,7 @@ from modelzoo import exporters, labels, registry, zoo
 from modelzoo.errors import ExportError, UnknownModel, WeightsMismatch, readable
 from modelzoo.exporters import Exported, Metadata, Precision, Samples
 from modelzoo.exporters.delivery import Network
-from modelzoo.exporters.formats import Options
+from modelzoo.exporters.options import Options
 from modelzoo.exporters.samples import DEFAULT_SIDE
 from modelzoo.graph import Shape
 from modelzoo.graph.shaping import SamePadding
