@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import subprocess
@@ -306,6 +307,21 @@ def test_pillow_bicubic_of_the_crop_is_within_one_level_of_cropping_pillows_resi
     whole = Image.fromarray(image).resize((columns.target, rows.target), Image.Resampling.BICUBIC)
     cropped = np.asarray(whole)[rows.start :, columns.start :][:32, :32]
     assert largest_difference(resize_and_crop(image, preprocessing), cropped) <= 1
+
+
+PILLOW_11 = {  # sha256 of what Pillow 11.3 gives for the whole of the image below, in RGB
+    "pillow_bicubic": "e758989ccd946d97a8c7acb2c8adcff5c686e2227ea313e3f78f1352c60b8caf",
+    "pillow_bilinear": "f456d5d24179688ad23f82148ae061395733a0d3da307d60953bd35f81745f99",
+}
+
+
+@pytest.mark.parametrize("interpolation", PILLOW_11)
+def test_tall_images_have_the_pixels_of_every_pillow(interpolation):
+    """From Pillow 13 on, it resizes the rows of such an image first; those before did so for none."""
+    noise = np.random.Generator(np.random.Philox(1)).integers(0, 256, (1000, 300, 3), np.uint8)
+    kernel = INTERPOLATIONS[interpolation]
+    pixels = kernel(noise, Axis(1000, 853, 0, 853), Axis(300, 256, 0, 256))
+    assert hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest() == PILLOW_11[interpolation]
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
