@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from modelzoo.exporters import Comparison, Exported, Inspection
 
 PRECISIONS = ("f32", "f16")
-FORMATS = ("onnx", "openvino", "keras", "litert")  # as modelzoo.exporters lists them, which imports NumPy
+# As modelzoo.exporters lists them, which imports NumPy.
+FORMATS = ("onnx", "openvino", "keras", "litert", "python")
 
 
 def add_commands(commands: Any) -> None:
@@ -33,7 +34,7 @@ def add_commands(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help=".onnx, .xml, .keras or .tflite",
+        help=".onnx, .xml, .keras, .tflite or .py",
     )
     add_file(command, "-w", "--weights", default="pretrained", help="a weight file instead")
     help_ = "f16: half of the bytes; computed with in f32"

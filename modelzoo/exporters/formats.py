@@ -86,6 +86,12 @@ def _litert() -> Writer:
     return litert
 
 
+def _python() -> Writer:
+    from modelzoo.exporters import python
+
+    return python
+
+
 FORMATS: dict[str, Format] = {
     found.name: found
     for found in (
@@ -127,6 +133,17 @@ FORMATS: dict[str, Format] = {
             pip="tensorflow",
             writer=_litert,
             open_sides=False,
+        ),
+        Format(
+            "python",
+            ".py",
+            "Python",
+            runtime="python",
+            package="keras",
+            pip="keras",
+            writer=_python,
+            precisions=("f32",),
+            besides=(".h5",),
         ),
     )
 }

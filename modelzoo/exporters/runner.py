@@ -9,6 +9,7 @@ JSON list, where the runtime gives them by name. BYTES bounds the memory.
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -73,7 +74,25 @@ def litert(path: str, names: list[str]) -> Run:
     return run
 
 
-RUNTIMES = {"onnxruntime": onnxruntime, "openvino": openvino, "keras": keras, "litert": litert}
+def python(path: str, names: list[str]) -> Run:
+    program = runpy.run_path(path)  # which this program's caller has just written
+    model = program["load"]()
+
+    def run(inputs: Inputs) -> list[Any]:
+        given = next(iter(inputs.values())) if len(inputs) == 1 else inputs
+        found = model(given, training=False)
+        return [np.asarray(found[name] if isinstance(found, dict) else found) for name in names]
+
+    return run
+
+
+RUNTIMES = {
+    "onnxruntime": onnxruntime,
+    "openvino": openvino,
+    "keras": keras,
+    "litert": litert,
+    "python": python,
+}
 
 
 def main(name: str, path: str, inputs: str, outputs: str, most_bytes: str, names: str) -> None:

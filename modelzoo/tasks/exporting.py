@@ -43,7 +43,7 @@ def export(
 
     model: a name of the registry; a modelzoo weight file; a .keras file; or a functional or Sequential
         keras.Model of operators that modelzoo.graph has.
-    format: "onnx", "openvino", "keras" or "litert"; by default what the path's ending says.
+    format: "onnx", "openvino", "keras", "litert" or "python"; by default what the path's ending says.
     weights: of a name, as in modelzoo.load.
     precision: "f16" keeps kernels and matrices in half of the bytes; the runtime computes in float32.
     fold: ONNX's batch norms become part of the kernels before them.
