@@ -26,6 +26,8 @@ from modelzoo.files import atomic_write
 from modelzoo.formats import hdf5
 
 PROVENANCE = "modelzoo"  # the root attribute that holds the provenance
+# In a provenance, where the classes are not the model's own: how many, and their names if they have any.
+CLASSES, LABELS = "classes", "labels"
 WARNING = "warning"  # in a provenance: what whoever loads the file should know
 # Files of version 0.1 say {"synthetic": true} instead.
 OLD_WARNINGS = {"synthetic": "it has synthetic weights: predictions are meaningless"}
@@ -75,6 +77,32 @@ def provenance(path: Path) -> dict[str, Any]:
     """What the file says of itself; raises WeightsMismatch if it was not written by modelzoo."""
     with _open(path) as file:
         return _provenance(file)
+
+
+def classes(path: Path) -> int | None:
+    """How many classes the file's head has where they are not the model's own; None where they are."""
+    return stated_classes(provenance(path))
+
+
+def stated_classes(provenance: Mapping[str, Any]) -> int | None:
+    """How many classes a provenance states, if it does."""
+    found = provenance.get(CLASSES)
+    return found if type(found) is int and found > 0 else None
+
+
+def stated_labels(provenance: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The names of these classes, if there are as many; None if they are only numbered."""
+    found: Any = provenance.get(LABELS)
+    classes = stated_classes(provenance)
+    if not isinstance(found, list) or len(found) != classes:
+        return None
+    return tuple(found) if all(isinstance(name, str) for name in found) else None
+
+
+def has_layers(path: Path, layers: Collection[str]) -> bool:
+    """Whether the file has weights of any of these layers; raises as `provenance` does."""
+    with _open(path) as file:
+        return any(place.layer in layers for place in _places(file).values())
 
 
 def warning(path: Path) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from modelzoo import registry, store
-from modelzoo.errors import ConversionError, quoted
+from modelzoo.errors import ConversionError, WeightsMismatch, quoted
 from modelzoo.registry import Entry
 from modelzoo.store import PRETRAINED, Located
 
@@ -73,8 +73,9 @@ def load(
     include_top: True gives (batch, classes), or what a detector predicts for each cell; False the last map,
         (batch, height / 32, width / 32, channels), or with `pooling` "avg" or "max" (batch, channels).
     weights: "pretrained"; None, random, for training from scratch; "synthetic", a deterministic rule, for
-        tests; or a path to a modelzoo weight file or to the upstream's own.
-    classes: another number than the entry's gives a new, randomly initialized head on the same backbone.
+        tests; or a path to a modelzoo weight file or to the upstream's own, whose head decides how many
+        classes there are.
+    classes: another number than the weights' gives a new, randomly initialized head on the same backbone.
     classifier_activation: "entry" means what the registry states (softmax, mostly; of one class, for which
         that is always 1, sigmoid); None means logits; otherwise the name of an activation, such as "sigmoid".
     input_shape: (height, width, channels); None for a side of any length. Default: the entry's.
@@ -92,6 +93,7 @@ def load(
     maps = _feature_names(features)
     options = NetworkOptions(include_top, pooling, classes, classifier_activation, shape, maps, dtype, name)
     _check(options, weights)
+    entry = store.entry_of(entry, weights)
     return load_entry(entry, options, find_weights(entry, options, weights))
 
 
@@ -256,9 +258,23 @@ def _opened(located: Located, skip: Collection[str]) -> Generator[Mapping[str, n
     entry = located.entry
     with store.checked(located).file(include_top=not skip) as path:
         store.check_owner(entry, path)
+        if located.may_be_upstream and not skip:
+            _require_top(located, path)
         with weights.opened(path, conversion.weight_shapes(entry), skip=skip) as arrays:
             yield arrays
         warn(entry, weights.warning(path))
+
+
+def _require_top(located: Located, path: Path) -> None:
+    """Raises WeightsMismatch for a modelzoo weight file of a user's that has nothing of the top."""
+    from modelzoo import architectures, weights
+
+    top = architectures.top_layers(located.entry.graph).layers
+    if top and not weights.has_layers(path, top):
+        raise WeightsMismatch(
+            f"{located.path} has the weights of {located.entry.key} without its top: use include_top=False, "
+            "or `modelzoo embed`."
+        )
 
 
 def warn(entry: Entry, warning: str | None) -> None:

@@ -247,7 +247,7 @@ BREAKAGES = {
     "missing": (
         without("bn1.gamma"),
         r"expected 102 tensors, found 101; missing: bn1\.gamma\. Check that it is the file of resnet18_v1b"
-        r"\.gluon, or download it again\.$",
+        r"\.gluon\.$",
     ),
     "renamed": (
         lambda a: without("bn1.gamma")(a) | {"bn1.gama": a["bn1.gamma"]},
@@ -263,7 +263,7 @@ BREAKAGES = {
     ),
     "not finite": (
         changed("fc.bias", np.full(1000, np.nan, np.float32)),
-        r"fc\.bias holds values that are not finite: the file is damaged\. Download it again\.$",
+        r"fc\.bias in .*a\.params holds values that are not finite: the file is damaged, or its training",
     ),
 }
 
@@ -278,9 +278,9 @@ def test_a_gluon_file_that_does_not_fit_is_refused_and_nothing_written(name, glu
 
 
 def test_another_dtype_is_refused(gluon_arrays, tmp_path):
-    halves = {name: array.astype(np.float16) for name, array in gluon_arrays.items()}
-    with pytest.raises(ConversionError, match=r"Expected float32 for .*, got float16 in"):
-        conversion.convert(GLUON, write_params(tmp_path / "a.params", halves), tmp_path / "out.h5")
+    doubles = {name: array.astype(np.float64) for name, array in gluon_arrays.items()}
+    with pytest.raises(ConversionError, match=r"Expected float32 or float16 for .*, got float64 in"):
+        conversion.convert(GLUON, write_params(tmp_path / "a.params", doubles), tmp_path / "out.h5")
 
 
 def test_the_file_of_another_depth_is_refused(gluon_arrays, tmp_path):

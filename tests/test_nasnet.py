@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelzoo.conversion import slim_nasnet as nasnet
+from modelzoo.conversion import CONVERTERS
+from modelzoo.formats import TensorInfo
+
+FLOATS = TensorInfo((3,), np.dtype(np.float32))  # no number alone, which is never a network's weight
 
 # Of a checkpoint that research/slim wrote while it trained nasnet_mobile.
 BESIDE = [
@@ -20,12 +23,12 @@ BESIDE = [
 
 @pytest.mark.parametrize("name", BESIDE)
 def test_what_training_leaves_beside_the_network_is_ignored(name):
-    assert nasnet.IGNORED.fullmatch(name)
+    assert CONVERTERS["slim.nasnet"].is_ignored(name, FLOATS)
 
 
 @pytest.mark.parametrize("name", ["conv0/weights", "cell_11/prev_bn/gamma", "final_layer/FC/biases"])
 def test_a_weight_of_the_network_is_not_ignored(name):
-    assert not nasnet.IGNORED.fullmatch(name)
+    assert not CONVERTERS["slim.nasnet"].is_ignored(name, FLOATS)
 
 
 def test_a_shift_moves_the_map_by_one_pixel():

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SHOWN = re.findall(r"```text\n(.*?)```", README.partition("## Use")[0], re.DOTALL)
 CAT = "examples/cat.jpg"
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-(CONVERSION,) = (block for block in SHELL if block.startswith("modelzoo convert"))
+CONVERSION, OWN = (block for block in SHELL if block.startswith("modelzoo convert"))
 
 
 @pytest.fixture
@@ -35,6 +36,25 @@ def resnet50(tmp_path):
     path = tmp_path / "resnet50.h5"
     weights.write(path, ((n, synthetic.array(n, s)) for n, s in shapes.items()), {"model": entry.key})
     modelzoo.add(entry.key, path)
+
+
+def test_the_commands_for_a_checkpoint_of_ones_own_run(monkeypatch, tmp_path, capsys):
+    from PIL import Image
+
+    from modelzoo.formats import write_tensorflow_checkpoint
+    from tests.test_conversion import upstream_arrays
+
+    monkeypatch.chdir(tmp_path)
+    convert, classify = (shlex.split(line, comments=True)[1:] for line in OWN.splitlines())
+    entry = registry.info(convert[1])
+    entry = replace(entry, graph=replace(entry.graph, classes=2))
+    (tmp_path / "train_log").mkdir()
+    write_tensorflow_checkpoint(tmp_path / "train_log" / "model.ckpt-9", upstream_arrays(entry))
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    Image.new("RGB", (300, 250)).save("photo.jpg")
+    assert cli.main(convert) == 0
+    assert cli.main(classify) == 0
+    assert {"cat", "dog"} <= set(capsys.readouterr().out.split())
 
 
 @pytest.mark.usefixtures("resnet50")

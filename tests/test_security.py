@@ -13,7 +13,16 @@ import pytest
 from modelzoo import errors, settings
 from modelzoo.download import transfer
 from modelzoo.download.fetch import MAX_BYTES, MAX_SMALL_BYTES
-from modelzoo.formats import FORMATS, archives, hdf5, leveldb_table, pickles, safetensors, tensors
+from modelzoo.formats import (
+    FORMATS,
+    archives,
+    frozen_graph,
+    hdf5,
+    leveldb_table,
+    pickles,
+    safetensors,
+    tensors,
+)
 from modelzoo.formats.checkpoint_tensors import shape_message
 from modelzoo.formats.checkpoint_v1 import slice_key
 from modelzoo.formats.leveldb_table import table_bytes
@@ -39,6 +48,7 @@ FIGURES = [
     f"names of {leveldb_table.MAX_KEYS_BYTES // MEBI} MiB in all",
     f"{READING_TIMES} times its size in memory; {VARINT_BYTES} bytes for each integer of a V1 checkpoint",
     f"header | {safetensors.MAX_HEADER_BYTES // MEBI} MiB",
+    f"a frozen graph | {frozen_graph.MAX_NODES:,} operations",
     f"{hdf5.MAX_STRINGS_BYTES // MEBI} MiB, twice in memory",
     f"{archives.MAX_RATIO} times its size ({archives.ALWAYS_ALLOWED_BYTES // MEBI} MiB are always allowed), "
     f"{archives.MAX_TOTAL_BYTES // GIBI} GiB",

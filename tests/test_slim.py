@@ -151,6 +151,6 @@ def test_a_checkpoint_with_both_copies_is_recognized(checkpoint):
 
 
 def test_without_candidates_a_file_that_does_not_pair_is_to_be_checked(checkpoint, tmp_path):
-    message = r"Check that it is the file of mobilenet_v2_1\.0_224\.slim, or download it again\.$"
+    message = r"Check that it is the file of mobilenet_v2_1\.0_224\.slim\.$"
     with pytest.raises(ConversionError, match=message):
         conversion.convert(registry.info("mobilenet_v2_1.0_224.slim"), checkpoint, tmp_path / "out.h5")

@@ -12,10 +12,10 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from modelzoo import labels
 from modelzoo.errors import OutputError, abbreviated, quoted
 from modelzoo.images import ImageInput
 from modelzoo.runtimes import Deployment, network_facts
-from modelzoo.runtimes.file_entry import labels_of
 from modelzoo.tasks import EmbeddingsHead, LabelsHead, Pipeline, Unreadable, network_options
 
 Row = dict[str, Any]
@@ -63,7 +63,7 @@ class Request:
             **dataclasses.asdict(head),
         }
         if not self.embeds:
-            table = [(label.id, label.name) for label in labels_of(entry)]
+            table = [(label.id, label.name) for label in labels.of(entry)]
             digest = hashlib.sha256(json.dumps(table).encode()).hexdigest()
             found["labels"] = f"{entry.labels}, sha256 {digest}"
         return json.loads(json.dumps(found))

@@ -11,6 +11,7 @@ from modelzoo import registry, store
 from modelzoo.cli.arguments import add_command, add_file, add_model
 from modelzoo.cli.printing import fail, print_card, print_json, say
 from modelzoo.errors import ModelZooError
+from modelzoo.labels import read_names
 
 DOWNLOADS = 4  # at a time
 INTERRUPTED = 130
@@ -43,6 +44,7 @@ def add_commands(commands: Any) -> None:
         "converts an upstream file to a modelzoo weight file; prints its provenance",
     )
     _add_average(command)
+    add_file(command, "--labels", type=Path, metavar="FILE", help="the classes' names, one a line")
     add_model(command, "name")
     add_file(command, "file", type=Path, help="a file, archive, folder or checkpoint prefix")
     add_file(command, "-o", "--output", type=Path, required=True)
@@ -99,7 +101,10 @@ def _unbundle(options: argparse.Namespace) -> int:
 
 def _convert(options: argparse.Namespace) -> int:
     entry = registry.info(options.name)
-    provenance = store.convert(entry, options.file, options.output, average=options.average)
+    labels = None if options.labels is None else read_names(options.labels)
+    provenance = store.convert(
+        entry, options.file, options.output, include_top=False, average=options.average, labels=labels
+    )
     if options.json:
         print_json(provenance)
     else:

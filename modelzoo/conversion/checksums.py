@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from modelzoo.errors import ConversionError
@@ -14,7 +15,8 @@ def verify(entry: Entry, source: Source, path: Path, unpacked: Path, *, official
 
     `path` is the file, and `unpacked` what was read from it, the same if it is no archive.
     """
-    verified = []
+    verified: list[str] = []
+    convert = ["modelzoo", "convert", entry.key, str(path), "-o", "own.h5"]
     bare_member = unpacked == path and source.member is not None
     for checksum in source.checksums:
         subject = unpacked if checksum.of == "member" else path
@@ -25,8 +27,9 @@ def verify(entry: Entry, source: Source, path: Path, unpacked: Path, *, official
             verified.append(f"{checksum.algorithm} of the {checksum.of}")
         elif official:
             raise ConversionError(
-                f"{subject.name} is not the official file of {entry.key}: "
-                f"expected {checksum.algorithm} {checksum.value}, got {digest}. Download it again."
+                f"{path.name} is not the official file of {entry.key}: expected {checksum.algorithm} "
+                f"{checksum.value} of the {checksum.of}, got {digest}. If it should be, download it again; "
+                f"a file of your own is for load(weights=...), or for {shlex.join(convert)}."
             )
     return verified
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import ModuleType
 
 from modelzoo.conversion import (
@@ -22,13 +23,16 @@ from modelzoo.conversion import (
 )
 from modelzoo.conversion.converter import Converter
 from modelzoo.conversion.layouts import DENSE_AS_CONV, FLATTENED, KERAS, OIHW, Layout
+from modelzoo.conversion.leftovers import NOTHING
 from modelzoo.errors import ConversionError
 from modelzoo.registry import Source
 
 
-def _tensorflow(name: str, names: ModuleType, layout: Layout) -> Converter:
+def _tensorflow(
+    name: str, names: ModuleType, layout: Layout, ignored: re.Pattern[str] = NOTHING
+) -> Converter:
     """Of checkpoints, in which training may have left moving averages."""
-    return Converter(name, names.upstream_names, layout, names.IGNORED, takes_averages=names.TAKES_AVERAGES)
+    return Converter(name, names.upstream_names, layout, ignored, takes_averages=names.TAKES_AVERAGES)
 
 
 # Names stand in registries, also in people's own, and in the provenance of converted files: keep them.
@@ -37,15 +41,12 @@ _ALL = (
         "darknet",
         darknet.upstream_names,
         OIHW,
-        darknet.IGNORED,
         plan=darknet.plan,
         known_sizes=darknet.KNOWN_SIZES,
     ),
     _tensorflow("efficientnet_lite", efficientnet_lite, KERAS),
-    Converter(
-        "efficientnet_lite.torch", efficientnet_lite.torch_names, OIHW, efficientnet_lite.TORCH_IGNORED
-    ),
-    Converter("gluoncv", gluoncv.upstream_names, OIHW, gluoncv.IGNORED),
+    Converter("efficientnet_lite.torch", efficientnet_lite.torch_names, OIHW),
+    Converter("gluoncv", gluoncv.upstream_names, OIHW),
     Converter(
         "keras_applications",
         keras_applications.upstream_names,
@@ -60,16 +61,20 @@ _ALL = (
         keras_applications.IGNORED,
         check=keras_refusals.check,
     ),
-    _tensorflow("slim.inception", slim_inception, DENSE_AS_CONV),
-    _tensorflow("slim.inception_resnet", slim_inception_resnet, KERAS),
-    _tensorflow("slim.inception_v4", slim_inception, KERAS),  # named as v1 to v3 are; its logits are dense
+    _tensorflow("slim.inception", slim_inception, DENSE_AS_CONV, slim_inception.IGNORED),
+    _tensorflow("slim.inception_resnet", slim_inception_resnet, KERAS, slim_inception_resnet.IGNORED),
+    _tensorflow(
+        "slim.inception_v4", slim_inception, KERAS, slim_inception.IGNORED
+    ),  # named as v1 to v3 are; its logits are dense
     _tensorflow("slim.mobilenet", slim_mobilenet, DENSE_AS_CONV),
-    _tensorflow("slim.nasnet", slim_nasnet, KERAS),
-    _tensorflow("slim.resnet", slim_resnet, DENSE_AS_CONV),
-    _tensorflow("slim.vgg", slim_vgg, DENSE_AS_CONV),  # fc6 and fc7 are convolutions on both sides
+    _tensorflow("slim.nasnet", slim_nasnet, KERAS, slim_nasnet.IGNORED),
+    _tensorflow("slim.resnet", slim_resnet, DENSE_AS_CONV, slim_resnet.IGNORED),
+    _tensorflow(
+        "slim.vgg", slim_vgg, DENSE_AS_CONV, slim_vgg.IGNORED
+    ),  # fc6 and fc7 are convolutions on both sides
     _tensorflow("tencent", tencent, KERAS),
-    Converter("timm", timm.upstream_names, OIHW, timm.IGNORED),
-    Converter("torchvision", torchvision.upstream_names, OIHW, torchvision.IGNORED),
+    Converter("timm", timm.upstream_names, OIHW),
+    Converter("torchvision", torchvision.upstream_names, OIHW),
 )
 CONVERTERS: dict[str, Converter] = {converter.name: converter for converter in _ALL}
 

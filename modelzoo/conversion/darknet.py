@@ -7,11 +7,8 @@ src/parser.c.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from typing import NamedTuple
-
-IGNORED = re.compile(r"(?!)")  # these files hold the network and nothing else
 
 
 class Convolution(NamedTuple):
@@ -25,6 +22,7 @@ class Convolution(NamedTuple):
     norm: bool = True
 
 
+ANCHORS, BOX, CLASSES = 5, 5, 80  # of yolov2.cfg: boxes a cell, values a box beside the classes, COCO's
 YOLOV2 = (
     Convolution("stem_conv", 0, 3, 32, 3),
     Convolution("stage1_conv1", 2, 32, 64, 3),
@@ -48,12 +46,11 @@ YOLOV2 = (
     Convolution("detector_conv2", 24, 1024, 1024, 3),
     Convolution("detector_passthrough_conv", 26, 512, 64, 1),
     Convolution("detector_conv3", 29, 1024 + 4 * 64, 1024, 3),
-    Convolution("predictions", 30, 1024, 425, 1, norm=False),
+    Convolution("predictions", 30, 1024, ANCHORS * (BOX + CLASSES), 1, norm=False),
 )
 PLANS = {"2": YOLOV2}
 KNOWN_SIZES = {  # of the files that Darknet's own cfgs make, counted from the cfgs: how another file is known
     50_983_561: "yolov2.cfg",
-    50_676_061: "yolov2-voc.cfg, whose last convolution has 125 outputs instead of 425",
     11_237_145: "yolov2-tiny.cfg",
     15_867_885: "yolov2-tiny-voc.cfg",
     48_807_501: "yolo9000.cfg",
@@ -75,8 +72,10 @@ WEIGHTS = {
 }
 
 
-def plan(variant: str) -> dict[str, tuple[int, ...]]:
+def plan(variant: str, values: int | None = None) -> dict[str, tuple[int, ...]]:
     """The shape of every array by name, in the order of the file: Darknet keeps a kernel after its norm.
+
+    The number of classes is that by which the cfg has so many values, if there is one.
 
     >>> list(plan("2").items())[:5]  # doctest: +NORMALIZE_WHITESPACE
     [('convolutional_0/biases', (32,)), ('convolutional_0/scales', (32,)),
@@ -84,12 +83,31 @@ def plan(variant: str) -> dict[str, tuple[int, ...]]:
      ('convolutional_0/weights', (32, 3, 3, 3))]
     """
     shapes = {}
-    for layer in PLANS[variant]:
+    for layer in _with_classes(PLANS[variant], values):
         vectors = ("biases", "scales", "rolling_mean", "rolling_variance") if layer.norm else ("biases",)
         shapes |= {f"convolutional_{layer.number}/{name}": (layer.filters,) for name in vectors}
         kernel = (layer.filters, layer.inputs, layer.side, layer.side)
         shapes[f"convolutional_{layer.number}/weights"] = kernel
     return shapes
+
+
+def _with_classes(layers: tuple[Convolution, ...], values: int | None) -> tuple[Convolution, ...]:
+    """With as many filters in the last convolution as make so many values, if it is a number of classes.
+
+    >>> _with_classes(YOLOV2, 50_676_061)[-1].filters  # yolov2-voc.cfg
+    125
+    """
+    *others, last = layers
+    if values is None or values in KNOWN_SIZES:
+        return layers
+    left = values - sum(_values(layer) for layer in others)
+    filters, rest = divmod(left, last.inputs * last.side**2 + 1)
+    classes, odd = divmod(filters - ANCHORS * BOX, ANCHORS)
+    return layers if rest or odd or classes < 1 else (*others, last._replace(filters=filters))
+
+
+def _values(layer: Convolution) -> int:
+    return layer.filters * (layer.inputs * layer.side**2 + (4 if layer.norm else 1))
 
 
 def upstream_names(variant: str, upstream: Collection[str] = ()) -> Callable[[str], str]:

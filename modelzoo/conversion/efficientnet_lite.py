@@ -13,11 +13,8 @@ from typing import NamedTuple
 from modelzoo.conversion.matching import parts
 from modelzoo.conversion.torchvision import TORCH_WEIGHTS
 
-# Beyond the network: the optimizer's slots, and what training counts.
-IGNORED = re.compile(r".*/(RMSProp(_1)?|Momentum)|(?!efficientnet-lite\d/).*")
 # eval_ckpt_main.py takes them unless told not to, and measured the published accuracy so.
 TAKES_AVERAGES = True
-TORCH_IGNORED = re.compile(r".*\.num_batches_tracked")
 
 BLOCK = re.compile(r"block(\d+)_(expand|depthwise|project)(_bn)?")
 END = re.compile(r"(stem|final)_(conv|bn)")

@@ -13,8 +13,6 @@ from collections.abc import Callable, Collection
 from modelzoo.architectures.resnet import VARIANTS
 from modelzoo.conversion.matching import parts
 
-IGNORED = re.compile(r"(?!)")  # these files hold the network and nothing else
-
 WEIGHTS = {
     "kernel": "weight",
     "bias": "bias",

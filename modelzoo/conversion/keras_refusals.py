@@ -48,10 +48,10 @@ def _signs_of_theano(tensors: Tensors) -> Iterator[str]:
 def _refuse_other_alpha(variant: str, tensors: Tensors) -> None:
     name_of = upstream_names(variant, tensors)
     for model, (path, channels) in ALPHA.items():
-        alpha = variant.removeprefix(f"{model}_")
-        name = name_of(path)
-        if alpha == variant or name not in tensors:
+        match, name = re.fullmatch(rf"{model}_([\d.]+)", variant), name_of(path)
+        if match is None or name not in tensors:
             continue
+        alpha = match[1]
         found = tensors[name].shape[-1] / channels
         if abs(found - float(alpha)) > 1 / channels:
             raise ConversionError(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
-from modelzoo.errors import ConversionError, abbreviated
+from modelzoo.errors import ConversionError, abbreviated, readable
 
 
 class PairingError(ConversionError):
@@ -25,30 +25,33 @@ def pair(
     ignored: re.Pattern[str],
     top: Collection[str] = (),
     include_top: bool = True,
+    own_head: Collection[str] = (),
 ) -> dict[str, str]:
     """The upstream name of each of our paths.
 
     `name_of` gives the name; upstream names that match `ignored` whole (a step counter, an
     optimizer's momentum) may be left over. Of the paths in `top` all may be missing, or none, unless
-    `include_top`. Raises PairingError if a name is missing or one is left over, ConversionError if two
-    paths share a name.
+    `include_top`; then names of the `own_head` may be left over, too. Raises PairingError if a name is
+    missing or one is left over, ConversionError if two paths share a name.
     """
     pairs = {path: name_of(path) for path in ours}
     paths = _by_name(pairs)
-    missing = sorted(paths.keys() - set(upstream))
-    unexpected = sorted(name for name in set(upstream) - paths.keys() if not ignored.fullmatch(name))
-    if missing and not unexpected and {paths[name] for name in missing} == set(top):
-        if not include_top:
-            return {path: name for path, name in pairs.items() if path not in top}
+    found = paths.keys() & set(upstream) - set(own_head)
+    missing = sorted(paths.keys() - found)
+    unexpected = sorted(name for name in set(upstream) - found if not ignored.fullmatch(name))
+    without_top = bool(missing) and {paths[name] for name in missing} == set(top)
+    if not include_top and set(unexpected) <= set(own_head) and (without_top or not missing):
+        return {path: name for path, name in pairs.items() if name in found}
+    if without_top and not unexpected:
         raise ConversionError(
             f"Only the top is missing ({abbreviated(sorted(top))}): a file without top, "
-            "for include_top=False. Download the one with top."
+            "for include_top=False. Use the one with top."
         )
     if missing or unexpected:
         raise PairingError(
             "The tensors do not pair with the architecture: "
             f"expected {len(pairs)} tensors, found {len(pairs) - len(missing)}"
-            f"{_listed('; missing: ', missing)}{_listed('; unexpected: ', unexpected)}."
+            f"{_listed('; missing: ', missing)}{_listed('; unexpected: ', list(map(readable, unexpected)))}."
         )
     return pairs
 
@@ -69,11 +72,14 @@ def check_shapes(
             )
 
 
-def check_dtypes(pairs: Mapping[str, str], expected: np.dtype, given: Mapping[str, np.dtype]) -> None:
+def check_dtypes(
+    pairs: Mapping[str, str], expected: Collection[np.dtype], given: Mapping[str, np.dtype]
+) -> None:
     """Raises PairingError at the first tensor of another dtype; `given` holds them by upstream name."""
     for path, name in pairs.items():
-        if given[name] != expected:
-            raise PairingError(f"Expected {expected} for {path}, got {given[name]} in {name}.")
+        if given[name] not in expected:
+            known = " or ".join(map(str, expected))
+            raise PairingError(f"Expected {known} for {path}, got {given[name]} in {name}.")
 
 
 def _by_name(pairs: Mapping[str, str]) -> dict[str, str]:

@@ -2,19 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelzoo.conversion.converter import Converter
-from modelzoo.formats import FORMATS, Tensors
+from modelzoo.conversion.converters import converter_of
+from modelzoo.conversion.leftovers import without_prefix
+from modelzoo.errors import ConversionError
+from modelzoo.formats import FORMATS, Tensors, archives, kinds
+from modelzoo.registry import Entry, Source
+from modelzoo.weights import is_modelzoo_file
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An upstream file of an entry: as which source's it is read, and its tensors."""
+
+    path: Path
+    unpacked: Path  # what was read, the same if `path` is no archive
+    source: Source
+    converter: Converter
+    tensors: Tensors
+
+
+@contextmanager
+def opened(entry: Entry, path: Path) -> Generator[Opened]:
+    """The file, read as the source of the entry whose format it has. Raises ConversionError for others."""
+    if not entry.sources:
+        raise ConversionError(
+            f"{path} was not written by modelzoo, and {entry.key} has no upstream to convert it from."
+        )
+    if is_modelzoo_file(path):
+        raise ConversionError(f"{path} is a modelzoo weight file: there is nothing to convert.")
+    _require_known(entry, path)
+    for number, source in enumerate(entry.sources, 1):
+        with archives.unpacked(path, source.member) as unpacked:
+            last = number == len(entry.sources)
+            if not has_format(unpacked, source.format):
+                if not last:
+                    continue
+                _refuse_other(entry, path, unpacked)
+            converter = converter_of(source)
+            with open_tensors(converter, source.format, entry.graph.variant, unpacked) as tensors:
+                yield Opened(path, unpacked, source, converter, tensors)
+                return
 
 
 def open_tensors(converter: Converter, format: str, variant: str, path: Path) -> Tensors:
     """The file's tensors, to be used in a `with` statement; raises ConversionError if it cannot be read."""
     if converter.plan is None:
-        return FORMATS[format].read(path)
-    return FORMATS[format].read(path, converter.plan(variant), converter.known_sizes)
+        return without_prefix(FORMATS[format].read(path))
+    planned = FORMATS[format]
+    values = None if planned.count_values is None else planned.count_values(path)
+    return planned.read(path, converter.plan(variant, values), converter.known_sizes)
 
 
 def has_format(path: Path, format: str) -> bool:
     """Whether the file, folder or checkpoint prefix looks like this format, by name or first bytes."""
     return FORMATS[format].recognize(path)
+
+
+def formats_of(entry: Entry) -> str:
+    """What an entry is converted from, in words.
+
+    >>> from modelzoo import registry
+    >>> formats_of(registry.info("resnet50_v1d.gluon"))
+    'an MXNet .params file or a safetensors file'
+    """
+    return " or ".join(dict.fromkeys(kinds.words_of(source.format) for source in entry.sources))
+
+
+def _require_known(entry: Entry, path: Path) -> None:
+    """Raises ConversionError for a file that is another kind than any source's, archives aside."""
+    if not any(has_format(path, source.format) for source in entry.sources):
+        _refuse_kind(entry, path, path)
+
+
+def _refuse_other(entry: Entry, path: Path, unpacked: Path) -> None:
+    """What none of several sources could be; an entry's only reader says best what is wrong with a file."""
+    _refuse_kind(entry, path, unpacked)
+    if len(entry.sources) > 1:
+        raise ConversionError(
+            f"{path} is no file that {entry.key} is converted from: expected {formats_of(entry)}."
+        )
+
+
+def _refuse_kind(entry: Entry, path: Path, found: Path) -> None:
+    if (kind := kinds.kind_of(found)) is not None:
+        what = f"{path} is" if found == path else f"{path} holds a file that is"
+        helps = kind.into is None or kind.into in [source.format for source in entry.sources]
+        advice = f" {kind.advice}." if kind.advice and helps else ""
+        raise ConversionError(
+            f"{what} {kind.words}; {entry.key} is converted from {formats_of(entry)}.{advice}"
+        )

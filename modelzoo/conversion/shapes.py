@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection
 
 from modelzoo import architectures
-from modelzoo.registry import Architecture, Entry
+from modelzoo.registry import Entry
+
+# By family, variant and classes: recognition and publishing ask for the same networks again, at several input
+# shapes, on which no weight depends.
+_known: dict[tuple[str, str, int], dict[str, tuple[int, ...]]] = {}
 
 
 def weight_shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
     """The shape of every weight of the entry's full network by `layer/weight`, in the order of layers."""
-    return dict(_shapes(entry.graph))
+    facts = entry.graph
+    network = (facts.family, facts.variant, facts.classes)
+    if network not in _known:
+        graph = architectures.build(*network[:2], input_shape=facts.input_shape, classes=facts.classes)
+        _known[network] = graph.weight_shapes
+    return dict(_known[network])
 
 
 def top_weights(entry: Entry, paths: Collection[str]) -> list[str]:
@@ -19,9 +27,6 @@ def top_weights(entry: Entry, paths: Collection[str]) -> list[str]:
     return list(architectures.top_weights(entry.graph, paths)[0])
 
 
-@functools.cache  # recognition and publishing ask for the same networks again
-def _shapes(facts: Architecture) -> dict[str, tuple[int, ...]]:
-    graph = architectures.build(
-        facts.family, facts.variant, input_shape=facts.input_shape, classes=facts.classes
-    )
-    return graph.weight_shapes
+def head_weights(entry: Entry, paths: Collection[str]) -> list[str]:
+    """Those of the paths whose shapes depend on the number of classes."""
+    return list(architectures.top_weights(entry.graph, paths)[1])

@@ -8,7 +8,7 @@ from functools import partial
 
 from modelzoo.conversion.matching import parts
 
-IGNORED = re.compile(r"global_step|[^/]+/AuxLogits/.*|.*/(Momentum|RMSProp(_1)?)")
+IGNORED = re.compile(r"[^/]+/AuxLogits/.*")
 # slim's README evaluates its published checkpoints without eval_image_classifier's --moving_average_decay,
 # and without it the raw weights are restored.
 TAKES_AVERAGES = False

@@ -7,8 +7,6 @@ from collections.abc import Callable, Collection
 
 from modelzoo.conversion.matching import parts
 
-# Beyond the network: the optimizer's slots, and what training counts, global_step and the like.
-IGNORED = re.compile(r".*/(RMSProp(_1)?|Momentum)|(?!MobilenetV[12]/).*")
 # eval_image_classifier.py takes the averages with --moving_average_decay, and so does
 # mobilenet_example.ipynb, which says that they give 1.5 to 2 % higher accuracy; the published training of v2
 # keeps them.

@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection
 
 from modelzoo.conversion.matching import parts
 
-# The optimizer's slots, the auxiliary head and the step counter.
-IGNORED = re.compile(r".*/(RMSProp(_1)?|Momentum)|aux_\d+/.*|global_step")
+IGNORED = re.compile(r"aux_\d+/.*")  # the auxiliary head
 # The files hold every trained weight twice, raw and as its moving average. nets/nasnet/README.md gives the
 # command that measured the published accuracy, and without --moving_average_decay that restores the raw ones.
 # Keras' NASNets are a copy of the same tensors (titu1994/Keras-NASNet, weight_translation/

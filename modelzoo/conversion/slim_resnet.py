@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection
 
 from modelzoo.conversion.matching import parts
 
-# Those of v1, made from Caffe's, also hold the mean of the training images; others an optimizer's slots.
-IGNORED = re.compile(r"global_step|resnet_v1_\d+/mean_rgb|.*/(Momentum|RMSProp(_1)?)")
+IGNORED = re.compile(r"resnet_v1_\d+/mean_rgb")  # v1's, made from Caffe's, hold that of the training images
 TAKES_AVERAGES = False  # slim's README evaluates without --moving_average_decay
 
 WEIGHTS = {"kernel": "weights", "bias": "biases"}

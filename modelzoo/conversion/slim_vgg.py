@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-# The files also hold the mean of the training images; those that training left, an optimizer's slots.
-IGNORED = re.compile(r"global_step|vgg_\d+/mean_rgb|.*/(Momentum|RMSProp(_1)?)")
+IGNORED = re.compile(r"vgg_\d+/mean_rgb")  # of the training images
 TAKES_AVERAGES = False  # slim's README evaluates without --moving_average_decay
 
 WEIGHTS = {"kernel": "weights", "bias": "biases"}

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection
 
 from modelzoo.conversion.matching import parts
 
-IGNORED = re.compile(r"global_step|.*/Momentum")
 TAKES_AVERAGES = False  # image_classification.py restores the raw weights
 
 LAYERS = {  # within a block; "b1" is the shortcut, "b2" the residual branch

@@ -6,12 +6,9 @@ there; only the two that a batch norm learns are called as in PyTorch. The memor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 
 from modelzoo.conversion import gluoncv
-
-IGNORED = re.compile(r".*\.num_batches_tracked")  # PyTorch counts the batches that a norm was trained on
 
 WEIGHTS = {"gamma": "weight", "beta": "bias"}
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Collection
 
 from modelzoo.conversion.matching import parts
 
-IGNORED = re.compile(r".*\.num_batches_tracked")
-
 BLOCK = re.compile(r"block(\d+)_(expand|depthwise|project)(_bn)?")
 ENDS = {"stem": "features.0", "final": "features.18"}
 END = re.compile(r"(stem|final)_(conv|bn)")

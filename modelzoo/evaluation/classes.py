@@ -28,9 +28,10 @@ Mapped = Mapping[str, str | None]
 class Classes:
     """The classes of a label set, found by what people and programs call folders."""
 
-    def __init__(self, label_set: str):
+    def __init__(self, label_set: str, table: Sequence[Label] | None = None):
+        """Of the label set's own table unless another is given, which errors then call so."""
         self.label_set = label_set
-        self.labels = labels.read(label_set)
+        self.labels = labels.read(label_set) if table is None else table
         self._exact = {label.id: number for number, label in enumerate(self.labels)}
         self._levels = [self._table(names) for names in (_ids, _full_names, _synonyms)]
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from modelzoo import labels
 from modelzoo.bulk import HERE, Execution, Request, Results, run_request
 from modelzoo.bulk.outputs import write_jsonl
 from modelzoo.errors import ImageError, OutputError, readable
@@ -138,7 +139,8 @@ def evaluate(
     classify_files does.
     """
     request = Request(Deployment(deployment) if isinstance(deployment, str) else deployment, LabelsHead(TOP))
-    known = Classes(request.deployment.entry.labels)
+    entry = request.deployment.entry
+    known = Classes(entry.labels, labels.of(entry))
     labeled = labeled_folder(folder, known, read_mapping(classes))
     found: list[Evaluation] = []
     with _folder_for(output, labeled) as target:

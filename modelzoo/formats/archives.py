@@ -58,7 +58,19 @@ def unpacked(path: Path, member: str | None = None) -> Generator[Path]:
     remove_abandoned()  # what processes that were killed had unpacked
     with temporary_directory() as folder:
         _extract(path, members, folder)
-        yield folder if member is None else _find(path, folder, member)
+        with _shown_in(path, folder):
+            yield folder if member is None else _find(path, folder, member)
+
+
+@contextmanager
+def _shown_in(path: Path, folder: Path) -> Generator[None]:
+    """Errors name what lies in the archive as if the archive were a folder: the temporary one is none's."""
+    try:
+        yield
+    except ConversionError as error:
+        if str(folder) not in str(error):
+            raise
+        raise type(error)(str(error).replace(str(folder), str(path))) from error
 
 
 def _archive_reader(path: Path) -> Callable[[Path], Generator[_Member, None, None]] | None:

@@ -64,6 +64,17 @@ def read_darknet_weights(
         raise
 
 
+def count_darknet_values(path: Path) -> int | None:
+    """How many values the file holds, or the only one in a folder; None if that cannot be told."""
+    try:
+        path = only_file(path, "Darknet .weights file", _weights_in) if path.is_dir() else path
+        with path.open("rb") as file:
+            values, rest = divmod(path.stat().st_size - _values_offset(path, file), FLOAT32.itemsize)
+    except (OSError, ConversionError):
+        return None
+    return None if rest else values
+
+
 def _weights_in(folder: Path) -> list[Path]:
     return [file for file in visible_in(folder) if file.suffix == ".weights" and file.is_file()]
 

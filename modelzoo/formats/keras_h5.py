@@ -30,6 +30,7 @@ MAX_ATTRIBUTE_BYTES = 64_512  # HDF5's own limit is 64 KiB with what belongs to 
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 ENDINGS = (".h5", ".hdf5")
 MODEL_WEIGHTS = "model_weights"  # the group of the weights in a file that holds a whole model
+KERAS_3_GROUP = "layers"  # of Keras 3's .weights.h5
 TENSORFLOW_SUFFIX = re.compile(r":\d+$")
 
 
@@ -46,7 +47,10 @@ def read_keras_h5(path: Path) -> KerasTensors:
     try:
         file = h5py.File(path, "r")
     except Exception as error:  # on damaged files not only OSError
-        raise ConversionError(f"{path} is not an HDF5 file that can be read; download it again.") from error
+        reason = "is not an HDF5 file"
+        if is_keras_h5(path):
+            reason = "is an HDF5 file that cannot be read: it is truncated or damaged; download it again"
+        raise ConversionError(f"{path} {reason}.") from error
     try:
         return KerasTensors(path, file)
     except BaseException:
@@ -104,10 +108,13 @@ def _names(group: h5py.Group, attribute: str) -> Iterator[str]:
     while f"{attribute}{part}" in group.attrs:
         yield from hdf5.names(group, f"{attribute}{part}")
         part += 1
-    if not part:
+    if not part and hdf5.has(group, KERAS_3_GROUP):
         raise ValueError(
-            f"{group.name} has no attribute {attribute!r}; Keras 3's own files have another layout"
+            "Keras 3 wrote it as .weights.h5, by order and not by name. Load it into its model in Keras, "
+            "and write model.save('model.h5')"
         )
+    if not part:
+        raise ValueError(f"{group.name} has no attribute {attribute!r}, as Keras writes it")
 
 
 def _weight_names(layer: str, places: list[hdf5.Place]) -> list[str]:

@@ -32,6 +32,30 @@ def fields(data: bytes | memoryview) -> Iterator[tuple[int, int | memoryview]]:
         yield tag >> 3, value if kind == LENGTH else int.from_bytes(value, "little")
 
 
+def first_fields(data: bytes, count: int) -> list[tuple[int, int, int | bytes]]:
+    """Number, wire type and value of the first fields of a message of which only the start may be given.
+
+    Fewer where the bytes are no message; the last one's bytes may be incomplete.
+    """
+    found: list[tuple[int, int, int | bytes]] = []
+    position = 0
+    try:
+        while position < len(data) and len(found) < count:
+            tag, position = read_varint(data, position)
+            number, kind = tag >> 3, tag & 7
+            if kind not in (VARINT, LENGTH) or not number:
+                break
+            value, position = read_varint(data, position)
+            if kind == VARINT:
+                found.append((number, kind, value))
+            else:
+                found.append((number, kind, data[position : position + value]))
+                position += value
+    except ValueError:
+        pass
+    return found
+
+
 class Message:
     """The last value of each field of a message, which says what kind it expects."""
 

@@ -6,8 +6,9 @@ would build of the header is bounded here, before it sees the file.
 
 from __future__ import annotations
 
+import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +19,10 @@ from safetensors.numpy import save_file
 from modelzoo.errors import ConversionError, abbreviated
 from modelzoo.files import atomic_write
 from modelzoo.formats.tensors import (
+    BFLOAT16,
     MAX_DIMENSIONS,
     MAX_TENSORS,
+    Stored,
     TensorInfo,
     Tensors,
     as_conversion_error,
@@ -38,6 +41,7 @@ MAX_HEADER_BYTES = 2**24  # 160 for each of as many tensors as are allowed; the 
 MAX_HEADER_VALUES = 10 * MAX_TENSORS  # numbers, names and words: a tensor of four dimensions has eight
 SAFETENSORS_METADATA = "__metadata__"  # the key of the header that is no tensor
 METADATA_KEY = b'"__metadata__"'
+BF16 = "BF16"
 SAFETENSORS_TYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -51,6 +55,7 @@ SAFETENSORS_TYPES = {
     "U16": "<u2",
     "U8": "u1",
     "BOOL": "?",
+    BF16: BFLOAT16,
 }
 
 
@@ -72,6 +77,8 @@ class _Safetensors(Tensors):
             _require_small_header(path)
             self._file: Any = safe_open(str(path), framework="numpy")
             tensors = {name: _Header.of(self._file.get_slice(name)) for name in self._file.keys()}  # noqa: SIM118
+            halves = [name for name, tensor in tensors.items() if tensor.type == BF16]
+            self._halves = _stored(path, halves, tensors) if halves else {}
         unknown = {tensor.type for tensor in tensors.values()} - SAFETENSORS_TYPES.keys()
         if unknown:
             raise ConversionError(
@@ -83,10 +90,25 @@ class _Safetensors(Tensors):
         if self._file is None:
             raise ConversionError(f"{self.path} is closed; read its tensors inside the `with` statement.")
         with as_conversion_error(f"Tensor {name!r} of {self.path} cannot be read"):
-            return self._file.get_tensor(name)
+            if name not in self._halves:
+                return self._file.get_tensor(name)
+            stored = self._halves[name]
+            with self.path.open("rb") as file:
+                return stored.array(stored.raw(file))
 
     def close(self) -> None:
         self._file = None
+
+
+def _stored(path: Path, names: Iterable[str], tensors: Mapping[str, _Header]) -> dict[str, Stored]:
+    """Where bfloat16 values lie, which the package cannot give as NumPy's; it has checked all offsets."""
+    with path.open("rb") as file:
+        (length,) = SAFETENSORS_LENGTH.unpack(file.read(SAFETENSORS_LENGTH.size))
+        header = json.loads(file.read(length))
+    start = SAFETENSORS_LENGTH.size + length
+    return {
+        name: Stored(start + header[name]["data_offsets"][0], tensors[name].shape, BFLOAT16) for name in names
+    }
 
 
 def _require_small_header(path: Path) -> None:
@@ -121,7 +143,7 @@ class _Header(NamedTuple):
 
     @property
     def info(self) -> TensorInfo:
-        return TensorInfo(self.shape, np.dtype(SAFETENSORS_TYPES[self.type]))
+        return Stored(0, self.shape, SAFETENSORS_TYPES[self.type]).info
 
 
 def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> list[Path]:

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from modelzoo import registry
 from modelzoo.errors import LabelsError, quoted
-from modelzoo.registry import Label
+from modelzoo.registry import Entry, Label, OwnEntry
 
 NAMES: tuple[str, ...] = ("imagenet", "imagenet_background", "mlimages", "cifar10", "coco")
 
@@ -28,6 +28,11 @@ def read(name: str) -> tuple[Label, ...]:
     if name not in custom:
         raise LabelsError(f"There is no label set {quoted(name)}; there are {', '.join(names())}.")
     return custom[name]
+
+
+def of(entry: Entry) -> tuple[Label, ...]:
+    """The labels of an entry's classes, in class order: its label set's, or those of a user's own file."""
+    return entry.table if isinstance(entry, OwnEntry) else read(entry.labels)
 
 
 @cache

@@ -180,6 +180,13 @@ class Entry:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnEntry(Entry):
+    """An entry as a user's own file has it, of weights or exported: its own classes, and what they mean."""
+
+    table: tuple[Label, ...]
+
+
 @dataclass(frozen=True, eq=False)  # its mappings have no hash, and nobody compares two registries
 class Registry:
     """Entries by key, the default tag of every name that has more than one, preprocessing and labels by name.

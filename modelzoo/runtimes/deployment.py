@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from modelzoo import registry, settings
+from modelzoo import registry, settings, store
 from modelzoo.backends.openvino_import import import_openvino
 from modelzoo.errors import UnknownModel, quoted, readable
 from modelzoo.registry import Entry
@@ -88,9 +88,12 @@ class Deployment:
 
     @property
     def entry(self) -> Entry:
-        """The registry's entry of the model, or what an exported file says of itself."""
+        """The registry's entry of the model, or what an exported file says of itself.
+
+        Of weights in a file it has the classes and labels of these.
+        """
         if self.file is None:
-            return registry.info(self.model)
+            return store.entry_of(registry.info(self.model), self.weights)
         from modelzoo.runtimes.file_entry import entry_of  # with the labels
 
         return entry_of(self.file)

@@ -5,15 +5,12 @@ What a file says was written by somebody: it is checked as a registry is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelzoo import labels
 from modelzoo.errors import ExportError, quoted, readable
-from modelzoo.registry import Architecture, Entry, Label, Licenses, Preprocessing
+from modelzoo.registry import Architecture, Label, Licenses, OwnEntry, Preprocessing
 from modelzoo.registry.dataclass_json import build
 
 if TYPE_CHECKING:
@@ -22,26 +19,14 @@ if TYPE_CHECKING:
 TASKS = ("classification", "detection")
 
 
-@dataclass(frozen=True, repr=False)
-class FileEntry(Entry):
-    """The entry of an exported file, whose labels are its own."""
-
-    table: tuple[Label, ...] = ()
-
-
-def labels_of(entry: Entry) -> Sequence[Label]:
-    """The labels of a model in class order."""
-    return entry.table if isinstance(entry, FileEntry) else labels.read(entry.labels)
-
-
-def entry_of(path: Path) -> FileEntry:
+def entry_of(path: Path) -> OwnEntry:
     """The entry that a file's metadata makes. Raises ExportError if something is missing or wrong in it."""
     facts = path.stat()
     return _entry_of(path, facts.st_mtime_ns, facts.st_size)
 
 
 @lru_cache(maxsize=16)
-def _entry_of(path: Path, changed: int, size: int) -> FileEntry:
+def _entry_of(path: Path, changed: int, size: int) -> OwnEntry:
     from modelzoo.exporters import inspect  # with all that exports: most commands need nothing of it
 
     found = inspect(path)
@@ -55,7 +40,7 @@ def _entry_of(path: Path, changed: int, size: int) -> FileEntry:
         raise ExportError(f"{readable(str(path))} has the task {quoted(metadata.task)}, which is unknown.")
     table = tuple(Label(id, name) for id, name in metadata.labels)
     height, width, channels = metadata.input_shape
-    return FileEntry(
+    return OwnEntry(
         key=metadata.name,
         graph=Architecture("", "", (height, width, channels), len(table), None),
         preprocessing=_preprocessing(found),

@@ -6,6 +6,7 @@ from modelzoo.store.checks import check_owner
 from modelzoo.store.convert import convert
 from modelzoo.store.install import add, recognize
 from modelzoo.store.locate import PRETRAINED, Located, checked, locate, weights_file
+from modelzoo.store.own import entry_of
 
 __all__ = [
     "AVAILABILITY",
@@ -18,6 +19,7 @@ __all__ = [
     "check_owner",
     "checked",
     "convert",
+    "entry_of",
     "locate",
     "recognize",
     "trust",

@@ -174,11 +174,11 @@ def point(model: str, sha256: str, *, source: str, trust: str, top: bool = True)
 
 
 def keep(
-    file: Path, model: str, *, source: str, trust: str, upstream_sha256: str | None = None
+    file: Path, model: str, *, source: str, trust: str, top: bool = True, upstream_sha256: str | None = None
 ) -> CachedFile:
     """Moves a file of the home to its place and points the model at it."""
     found = files.digests(file, ("sha256", CRC32C))
-    target = place(model, found["sha256"])
+    target = place(model, found["sha256"], top)
     target.parent.mkdir(parents=True, exist_ok=True)
     with placing(model, target):
         try:
@@ -187,7 +187,7 @@ def keep(
             if files.sha256(target) != found["sha256"]:
                 raise
         pointer = _pointer(target, found, source, trust)
-        return _point(model, True, dataclasses.replace(pointer, upstream_sha256=upstream_sha256))
+        return _point(model, top, dataclasses.replace(pointer, upstream_sha256=upstream_sha256))
 
 
 def _pointer(path: Path, digests: Mapping[str, str], source: str, trust: str) -> Pointer:

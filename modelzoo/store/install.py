@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+from collections.abc import Collection
 from datetime import date
 from pathlib import Path
 
 from modelzoo import registry
 from modelzoo.errors import ConversionError, quoted
-from modelzoo.store import cache
-from modelzoo.store.checks import check
+from modelzoo.registry import Entry
+from modelzoo.store import cache, user_files
+from modelzoo.store.checks import check, check_owner
 from modelzoo.store.convert import convert
 from modelzoo.store.trust import BY_HAND, published
 
@@ -20,11 +23,13 @@ def add(name: str, path: str | os.PathLike[str], *, average: bool | None = None)
 
     The file is a modelzoo weight file, or the upstream's own: a file, archive, folder or checkpoint prefix,
     which must have the published checksums and is converted; `average` asks for the moving averages of a
-    checkpoint (True) or for its raw weights (False). Raises WeightsMismatch or ConversionError.
+    checkpoint (True) or for its raw weights (False). A file without the top is kept as the weights without
+    top. Raises WeightsMismatch or ConversionError, also for a head with another number of classes.
     """
+    entry, path = registry.info(name), Path(path)
+    user_files.require(path)
     from modelzoo import weights
 
-    entry, path = registry.info(name), Path(path)
     by_hand = f"{BY_HAND} {date.today().isoformat()}"
     with cache.temporary_directory() as folder:
         file = folder / "weights.h5"
@@ -34,36 +39,57 @@ def add(name: str, path: str | os.PathLike[str], *, average: bool | None = None)
                     f"{path} is a modelzoo weight file, which holds one copy of the weights: do not ask for "
                     "moving averages or raw weights."
                 )
-            check(entry, path)
+            top, trust = _check_own(entry, path), by_hand
             shutil.copyfile(path, file)
-            trust = by_hand
         else:
-            provenance = convert(entry, path, file, official=True, average=average)
+            provenance = convert(entry, path, file, official=True, include_top=False, average=average)
+            top = weights.has_layers(file, _top(entry))
             trust = published(provenance["verified"]) or by_hand
         with cache.lock(entry.key, "adds"):
-            return cache.keep(file, entry.key, source=str(path), trust=trust).path
+            return cache.keep(file, entry.key, top=top, source=str(path), trust=trust).path
+
+
+def _check_own(entry: Entry, path: Path) -> bool:
+    """Whether a modelzoo weight file of the entry has the top; raises WeightsMismatch if it does not fit."""
+    from modelzoo import conversion, weights
+
+    check_owner(entry, path)
+    classes = weights.classes(path)
+    if classes not in (None, entry.graph.classes):
+        raise conversion.OtherClasses(entry, path, classes)
+    top = weights.has_layers(path, _top(entry))
+    check(entry, path, top=top)
+    return top
+
+
+def _top(entry: Entry) -> Collection[str]:
+    from modelzoo import architectures
+
+    return architectures.top_layers(entry.graph).layers
 
 
 def recognize(path: str | os.PathLike[str]) -> str:
     """The key of the model whose weights a file has: by provenance, a published checksum, or its tensors.
 
-    Raises ConversionError if there is none, or more than one; UnknownModel if a weight file names it.
+    Of several models with these tensors it is the one whose source's file has the name of this one. Raises
+    ConversionError if there is none, or more than one; UnknownModel if a weight file names it.
     """
+    path = Path(path)
+    user_files.require(path)
     from modelzoo import conversion, weights
 
-    path = Path(path)
     if weights.is_modelzoo_file(path):
         return _owner(path)
     entries = [registry.info(key) for key in registry.list_models()]
     found = conversion.by_checksum(path, entries) or conversion.by_tensors(path, entries)
+    found = conversion.by_file_name(path, found)
     if len(found) == 1:
         return found[0].key
     if not found:
-        raise ConversionError(
-            f"{path} holds the weights of no known model; `modelzoo convert NAME FILE` says why not."
-        )
+        raise ConversionError(conversion.unrecognized(path))
     keys = ", ".join(entry.key for entry in found)
-    raise ConversionError(f"{path} fits several models: {keys}; say which: modelzoo add NAME {path}")
+    command = shlex.join(["modelzoo", "add", found[0].key, str(path)])
+    raise ConversionError(f"{path} fits several models: {keys}; say which, for example: {command}")
 
 
 def _owner(path: Path) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 from pathlib import Path
 
+from modelzoo.errors import ConversionError, readable
 from modelzoo.files import sha256
 
 PART = re.compile(
@@ -20,6 +22,16 @@ def files_of(path: Path) -> list[Path]:
     prefix = PART.sub("", path.name)
     parts = [file for file in path.parent.glob("*") if PART.sub("", file.name) == prefix]
     return sorted(file for file in {path, *parts} if file.is_file())
+
+
+def require(path: Path) -> None:
+    """Raises ConversionError if there is nothing that `path` could mean, before anything slow is imported."""
+    if path.is_dir() or files_of(path):
+        return
+    where = path.parent if path.parent.is_dir() else next(p for p in path.parents if p.is_dir())
+    similar = difflib.get_close_matches(path.name, [file.name for file in where.iterdir()], n=3)
+    near = f"; there is {', '.join(map(readable, similar))}" if similar and where == path.parent else ""
+    raise ConversionError(f"There is no file {readable(str(path))}{near}.")
 
 
 def state(path: Path) -> str:

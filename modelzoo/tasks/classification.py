@@ -16,7 +16,6 @@ from modelzoo.errors import LabelsError, quoted
 from modelzoo.labels import Label
 from modelzoo.registry import Entry, Preprocessing
 from modelzoo.runtimes import DEFAULT_MODEL, Deployment, Precision, Runtime
-from modelzoo.runtimes.file_entry import labels_of
 from modelzoo.store import PRETRAINED
 from modelzoo.tasks.pipeline import BATCH_SIZE, Pipeline
 from modelzoo.zoo import NetworkOptions
@@ -57,7 +56,7 @@ class LabelsHead:
         return entry.preprocessing
 
     def decode(self, output: np.ndarray, size: tuple[int, int], entry: Entry) -> list[Prediction]:
-        (predictions,) = _decoded(output[None], entry.labels, labels_of(entry), self.top)
+        (predictions,) = _decoded(output[None], entry.labels, label_sets.of(entry), self.top)
         return predictions
 
 

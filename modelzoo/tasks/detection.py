@@ -73,7 +73,7 @@ class BoxesHead:
         """The objects in an image of `size` (height, width), from the output (rows, columns, channels)."""
         boxes, scores = read_cells(output, entry.graph.variant)
         rows, columns = image_room.axes(self.preprocessing(entry), *size)
-        table = label_sets.read(entry.labels)
+        table = label_sets.of(entry)
         return [
             Detection(table[number].id, table[number].name, score, _in_image(box, rows, columns))
             for number, score, box in best_boxes(boxes, scores, self.threshold)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import modelzoo
-from modelzoo import exporters, labels, registry, zoo
+from modelzoo import exporters, labels, registry, store, zoo
 from modelzoo.errors import ExportError, UnknownModel, WeightsMismatch, readable
 from modelzoo.exporters import Exported, Metadata, Precision, Samples
 from modelzoo.exporters.delivery import Network
@@ -78,6 +78,7 @@ def _network(
         return
     if weights is None:
         raise ExportError("Expected weights to export, got None: random ones are of no use to anybody.")
+    entry = store.entry_of(entry, weights)
     options = _open_sides(entry) if open_sides else NetworkOptions()
     graph = zoo.graph_of(entry, options)
     found = zoo.find_weights(entry, options, weights)
@@ -132,7 +133,7 @@ def _metadata(entry: Entry, weights: zoo.Weights) -> Metadata:
         preprocessing=asdict(entry.preprocessing),
         input_shape=entry.graph.input_shape,
         label_set=entry.labels,
-        labels=tuple((label.id, label.name) for label in labels.read(entry.labels)),
+        labels=tuple((label.id, label.name) for label in labels.of(entry)),
         license=asdict(entry.licenses),
         provenance=_provenance(weights),
     )

@@ -97,5 +97,15 @@ def test_a_name_that_would_be_read_back_as_another_is_refused_and_nothing_writte
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "model.h5").write_bytes(b"<!DOCTYPE html><html>")
-    with pytest.raises(ConversionError, match="is not an HDF5 file that can be read; download it again"):
+    with pytest.raises(ConversionError, match=r"model\.h5 is not an HDF5 file\.$"):
+        read_keras_h5(tmp_path / "model.h5")
+
+
+def test_a_truncated_file_is_said_to_be_truncated(tmp_path):
+    write_keras_h5(tmp_path / "model.h5", {"a/kernel": np.zeros(1000, np.float32)})
+    content = (tmp_path / "model.h5").read_bytes()
+    (tmp_path / "model.h5").write_bytes(content[: len(content) // 2])
+    with pytest.raises(
+        ConversionError, match="cannot be read: it is truncated or damaged; download it again"
+    ):
         read_keras_h5(tmp_path / "model.h5")

@@ -69,10 +69,23 @@ def test_a_hostile_safetensors_header_is_refused_in_one_sentence(header, tmp_pat
 
 
 def test_a_safetensors_file_of_a_type_without_a_numpy_dtype_is_refused(tmp_path):
-    header = b'{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
+    header = b'{"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}'
     (tmp_path / "net.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(2))
-    with pytest.raises(ConversionError, match="has values of type BF16, which cannot be converted"):
+    with pytest.raises(ConversionError, match="has values of type F8_E4M3, which cannot be converted"):
         read_safetensors(tmp_path / "net.safetensors")
+
+
+def test_bfloat16_comes_back_as_float32(tmp_path):
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
+    header += b'"b":{"dtype":"BF16","shape":[2,1],"data_offsets":[4,8]}}'
+    content = (
+        np.float32([7]).tobytes() + (np.float32([1.5, -2]).view(np.uint32) >> 16).astype("<u2").tobytes()
+    )
+    (tmp_path / "net.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + content)
+    with read_safetensors(tmp_path / "net.safetensors") as tensors:
+        assert tensors["b"].dtype == np.float32
+        assert tensors.read("b").tolist() == [[1.5], [-2.0]]
+        assert tensors.read("a").tolist() == [7.0]
 
 
 def test_a_safetensors_file_that_is_not_there_is_refused(tmp_path):

@@ -22,11 +22,12 @@ from safetensors.numpy import save
 
 from modelzoo import weights
 from modelzoo.errors import ModelZooError
-from modelzoo.formats import FORMATS, Tensors, archives
+from modelzoo.formats import FORMATS, Tensors, archives, kinds
 from modelzoo.images import reading
 from tests.formats import torch_bytes
 from tests.formats.checkpoint_bytes import repaired, saved_slices
 from tests.formats.files import BFLOAT16, SHARD, V1, mxnet_array, mxnet_file
+from tests.formats.graph_bytes import graph
 from tests.formats.torch_bytes import View
 
 WRITTEN_BY_TORCH = Path(torch_bytes.__file__).with_name("torch")
@@ -112,7 +113,9 @@ def _safetensors(path: Path) -> None:
 
 def _safetensors_seeds() -> list[bytes]:
     described = save({"n": np.array(5), "h": np.float16([[1]])}, {"format": "pt"})
-    return [_written_bytes("safetensors", ARRAYS), described]
+    halves = b'{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    bfloat16 = struct.pack("<Q", len(halves)) + halves + b"\x80\x3f\x00\x40"
+    return [_written_bytes("safetensors", ARRAYS), described, bfloat16]
 
 
 def _torch(path: Path) -> None:
@@ -134,6 +137,25 @@ def _checkpoint_v1(path: Path) -> None:
 
 def _checkpoint_v1_seeds() -> list[bytes]:
     return [saved_slices({name: (a.shape, a.tobytes()) for name, a in sorted(ARRAYS.items())})]
+
+
+def _frozen_graph_seeds() -> list[bytes]:
+    return [graph(ARRAYS)]
+
+
+def _kinds(path: Path) -> None:
+    if (kind := kinds.kind_of(path)) is not None:
+        assert kind.words.isprintable()
+
+
+def _kinds_seeds() -> list[bytes]:
+    return [
+        graph(ARRAYS),
+        b"\x08\x07\x12\x07pytorch",
+        b"\x0a\x05VGG16\xa2\x06\x01a",
+        b"<html>",
+        b"PK\x03\x04",
+    ]
 
 
 def _checkpoint_v2(path: Path) -> None:
@@ -263,6 +285,8 @@ TARGETS = {
     "torch": Target("net.pth", _torch_seeds, _torch),
     "checkpoint_v1": Target("model.ckpt", _checkpoint_v1_seeds, _checkpoint_v1, repaired),
     "checkpoint_v2": Target("model.index", _checkpoint_v2_seeds, _checkpoint_v2, repaired),
+    "frozen_graph": Target("frozen.pb", _frozen_graph_seeds, _checkpoint_v1),
+    "kinds": Target("file", _kinds_seeds, _kinds),
     "keras_h5": Target("net.h5", _keras_h5_seeds, _keras_h5),
     "weights": Target("ours.h5", _weights_seeds, _weights),
     "archives": Target("download", _archive_seeds, _archive),
