@@ -73,8 +73,7 @@ def load(
     include_top: True gives (batch, classes), or what a detector predicts for each cell; False the last map,
         (batch, height / 32, width / 32, channels), or with `pooling` "avg" or "max" (batch, channels).
     weights: "pretrained"; None, random, for training from scratch; "synthetic", a deterministic rule, for
-        tests; or a path to a modelzoo weight file or to the upstream's own, whose head decides how many
-        classes there are.
+        tests; or a path to a modelzoo weight file or to the upstream's own, with the classes of its head.
     classes: another number than the weights' gives a new, randomly initialized head on the same backbone.
     classifier_activation: "entry" means what the registry states (softmax, mostly; of one class, for which
         that is always 1, sigmoid); None means logits; otherwise the name of an activation, such as "sigmoid".
@@ -88,12 +87,11 @@ def load(
     Raises UnknownModel; WeightsUnavailable (never random weights instead); WeightsMismatch or
     ConversionError for a file that does not fit; ValueError for arguments that contradict each other.
     """
-    entry = registry.info(model)
+    entry = store.entry_of(registry.info(model), weights)
     shape = _input_shape(entry.graph.input_shape if input_shape is None else input_shape)
     maps = _feature_names(features)
     options = NetworkOptions(include_top, pooling, classes, classifier_activation, shape, maps, dtype, name)
     _check(options, weights)
-    entry = store.entry_of(entry, weights)
     return load_entry(entry, options, find_weights(entry, options, weights))
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal
 
 from modelzoo.errors import ConversionError
+from modelzoo.formats.tensors import AVERAGE as SUFFIX
 
-SUFFIX = "/ExponentialMovingAverage"  # by which tf.train.ExponentialMovingAverage names its copies
 STATISTICS = (
     "moving_mean",
     "moving_variance",

@@ -14,12 +14,10 @@ from typing import Any
 from modelzoo import weights
 from modelzoo.conversion import averages, checksums, recognition
 from modelzoo.conversion.classes import OtherClasses, fitted
-from modelzoo.conversion.converter import Converter
 from modelzoo.conversion.pairing import PairingError
 from modelzoo.conversion.reading import Opened, opened
 from modelzoo.conversion.shapes import top_weights, weight_shapes
 from modelzoo.errors import ConversionError, abbreviated, readable
-from modelzoo.formats import Tensors
 from modelzoo.labels import checked_names
 from modelzoo.registry import Entry
 from modelzoo.weights import CLASSES, LABELS
@@ -44,35 +42,29 @@ def convert(
     """Writes the upstream file, folder, checkpoint prefix or archive `path` as ours; returns the provenance.
 
     The file is the entry's first source of its format. `official` demands every checksum that the registry
-    has of it, and the entry's number of classes; of a file without the top nobody published one. Without
-    `include_top` the top's weights may be missing, then also in ours, and a head of the user's own is left
-    over, which the log says. The number of classes is that of the head in the file, and `labels` are their
-    names. Of a checkpoint with moving averages beside the raw weights `average` chooses, by default the copy
-    that the authors evaluated; provenance and log say which. `verified`, what the caller made sure of, and
-    `parity`, figures of a comparison, go into the provenance. Memory: one tensor. Raises ConversionError,
-    with nothing written, if a tensor is missing, unexpected, or of another shape or dtype; the message names
-    those of the `candidates` that the file seems to be of. Raises LabelsError for a wrong number of labels.
+    has of it, and the entry's number of classes. Without `include_top` the top's weights may be missing, then
+    also in ours, and a head of the user's own is left over. The head in the file decides the number of
+    classes, which `labels` name. Of a checkpoint with moving averages `average` chooses, by default the copy
+    that the authors evaluated. `verified`, what the caller made sure of, `parity`, figures of a comparison,
+    and what is taken and left go into the provenance. Raises ConversionError, with nothing written, if the
+    tensors are not the network's, naming `candidates` whose they seem to be; LabelsError for wrong labels.
     """
     with _meanwhile(entry, path) as (fingerprints, built), opened(entry, path) as file:
-        converter, variant, tensors = file.converter, entry.graph.variant, file.tensors
         built.result()  # fitted() asks for the same network
-        whole = fitted(entry, converter, tensors)
+        whole = fitted(entry, file.converter, file.tensors)
         shapes = weight_shapes(whole)
-        top = top_weights(whole, shapes)
         with _advice(entry, file, candidates):
-            asked = {"include_top": include_top, "average": average}
-            pairs = converter.pair(variant, shapes, tensors, top=top, **asked)
-        checked = _checked(entry, whole, file, official=official and set(pairs) == set(shapes))
-        named = checked_names(labels, whole.graph.classes, path)
+            asked = {"include_top": include_top, "average": average, "top": top_weights(whole, shapes)}
+            pairs = file.converter.pair(entry.graph.variant, shapes, file.tensors, **asked)
         provenance = {
             "model": entry.key,
             "source": fingerprints.result(),
-            "verified": [*checked, *verified],
-            **_stated_classes(entry, whole, named),
-            **_converted(entry, converter, pairs, tensors, shapes),
+            "verified": [*_checked(entry, whole, file, pairs, official=official), *verified],
+            **_stated_classes(entry, whole, checked_names(labels, whole.graph.classes, path)),
+            **_converted(entry, file, pairs, shapes),
             **({} if parity is None else {"parity": dict(parity)}),
         }
-        weights.write(target, converter.arrays(pairs, tensors), provenance)
+        weights.write(target, file.converter.arrays(pairs, file.tensors), provenance)
     return provenance
 
 
@@ -85,8 +77,14 @@ def head_classes(entry: Entry, path: Path) -> int:
         return fitted(entry, file.converter, file.tensors).graph.classes
 
 
-def _checked(entry: Entry, whole: Entry, file: Opened, *, official: bool) -> list[str]:
-    """The published checksums that fit. Raises ConversionError if `official` and the file is another."""
+def _checked(
+    entry: Entry, whole: Entry, file: Opened, pairs: Mapping[str, str], *, official: bool
+) -> list[str]:
+    """The published checksums that fit.
+
+    Raises ConversionError if `official` and the file is another; of one without the top nobody published any.
+    """
+    official = official and pairs.keys() == weight_shapes(whole).keys()
     if official and whole.graph.classes != entry.graph.classes:
         raise OtherClasses(entry, file.path, whole.graph.classes)
     return checksums.verify(entry, file.source, file.path, file.unpacked, official=official)
@@ -100,13 +98,10 @@ def _stated_classes(entry: Entry, whole: Entry, labels: Sequence[str] | None) ->
 
 
 def _converted(
-    entry: Entry,
-    converter: Converter,
-    pairs: Mapping[str, str],
-    tensors: Tensors,
-    shapes: Mapping[str, tuple[int, ...]],
+    entry: Entry, file: Opened, pairs: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Any]:
     """What a provenance says of the conversion; which of two copies was taken also goes to the log."""
+    converter, tensors = file.converter, file.tensors
     stated: dict[str, Any] = {
         "converter": f"{converter.name} {VERSION}",
         "tensors": len(pairs),
@@ -121,6 +116,10 @@ def _converted(
                 entry.key,
                 "the raw weights" if stated["weights"] == "raw" else "the moving averages",
             )
+    if tensors.beside:
+        stated["left_out"] = list(tensors.beside)
+        shown = abbreviated([readable(name) for name in tensors.beside])
+        LOG.info("%s: the file is a checkpoint; beside the weights it holds %s.", entry.key, shown)
     if own := converter.left_over(pairs, tensors):
         stated["left_over"] = own
         what = "a head of its own" if len(pairs) < len(shapes) else "a second head"

@@ -63,8 +63,8 @@ class Converter:
             self.check(variant, tensors)
         names = self._names(variant, shapes, tensors, average)
         left = set(tensors) - self._passed_by(set(names.values()), tensors)
-        own = set[str]() if include_top else left & self._own_head(names, shapes, tensors, top)
-        pairs = pairing.pair(shapes, left, names.__getitem__, self.ignored, top, include_top, own)
+        own = None if include_top else left & self._own_head(names, shapes, tensors, top)
+        pairs = pairing.pair(shapes, left, names.__getitem__, self.ignored, top, own)
         expected = {path: self.layout.upstream_shape(path, shapes[path]) for path in pairs}
         pairing.check_shapes(pairs, expected, {name: tensors[name].shape for name in pairs.values()})
         pairing.check_dtypes(pairs, DTYPES, {name: tensors[name].dtype for name in pairs.values()})

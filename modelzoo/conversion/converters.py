@@ -21,7 +21,7 @@ from modelzoo.conversion import (
     timm,
     torchvision,
 )
-from modelzoo.conversion.converter import Converter
+from modelzoo.conversion.converter import Converter, UpstreamNames
 from modelzoo.conversion.layouts import DENSE_AS_CONV, FLATTENED, KERAS, OIHW, Layout
 from modelzoo.conversion.leftovers import NOTHING
 from modelzoo.errors import ConversionError
@@ -35,6 +35,11 @@ def _tensorflow(
     return Converter(name, names.upstream_names, layout, ignored, takes_averages=names.TAKES_AVERAGES)
 
 
+def _torch(name: str, names: UpstreamNames) -> Converter:
+    """Of state dicts; timm and torchvision evaluate the averages of a checkpoint that has some."""
+    return Converter(name, names, OIHW, takes_averages=True)
+
+
 # Names stand in registries, also in people's own, and in the provenance of converted files: keep them.
 _ALL = (
     Converter(
@@ -45,7 +50,7 @@ _ALL = (
         known_sizes=darknet.KNOWN_SIZES,
     ),
     _tensorflow("efficientnet_lite", efficientnet_lite, KERAS),
-    Converter("efficientnet_lite.torch", efficientnet_lite.torch_names, OIHW),
+    _torch("efficientnet_lite.torch", efficientnet_lite.torch_names),
     Converter("gluoncv", gluoncv.upstream_names, OIHW),
     Converter(
         "keras_applications",
@@ -63,18 +68,16 @@ _ALL = (
     ),
     _tensorflow("slim.inception", slim_inception, DENSE_AS_CONV, slim_inception.IGNORED),
     _tensorflow("slim.inception_resnet", slim_inception_resnet, KERAS, slim_inception_resnet.IGNORED),
-    _tensorflow(
-        "slim.inception_v4", slim_inception, KERAS, slim_inception.IGNORED
-    ),  # named as v1 to v3 are; its logits are dense
+    # Named as v1 to v3 are; its logits are dense.
+    _tensorflow("slim.inception_v4", slim_inception, KERAS, slim_inception.IGNORED),
     _tensorflow("slim.mobilenet", slim_mobilenet, DENSE_AS_CONV),
     _tensorflow("slim.nasnet", slim_nasnet, KERAS, slim_nasnet.IGNORED),
     _tensorflow("slim.resnet", slim_resnet, DENSE_AS_CONV, slim_resnet.IGNORED),
-    _tensorflow(
-        "slim.vgg", slim_vgg, DENSE_AS_CONV, slim_vgg.IGNORED
-    ),  # fc6 and fc7 are convolutions on both sides
+    # fc6 and fc7 are convolutions on both sides.
+    _tensorflow("slim.vgg", slim_vgg, DENSE_AS_CONV, slim_vgg.IGNORED),
     _tensorflow("tencent", tencent, KERAS),
-    Converter("timm", timm.upstream_names, OIHW),
-    Converter("torchvision", torchvision.upstream_names, OIHW),
+    _torch("timm", timm.upstream_names),
+    _torch("torchvision", torchvision.upstream_names),
 )
 CONVERTERS: dict[str, Converter] = {converter.name: converter for converter in _ALL}
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from modelzoo.formats import TensorInfo, Tensors
+from modelzoo.formats import AVERAGE, TensorInfo, Tensors
 
 NOTHING = re.compile(r"(?!)")
 # TensorFlow names an optimizer's arrays after the weight and the optimizer, further ones "_1" and "_2".
@@ -51,14 +51,13 @@ def prefix_of(names: Iterable[str]) -> str:
     return prefix
 
 
-class Unprefixed(Tensors):
-    """A file's tensors under their names without a prefix that all of them have."""
+class Renamed(Tensors):
+    """A file's tensors under other names, some of them left out."""
 
-    def __init__(self, tensors: Tensors, prefix: str):
-        names: Mapping[str, str] = {
-            name.removeprefix(prefix): name for name in tensors if name.startswith(prefix)
-        }
+    def __init__(self, tensors: Tensors, names: Mapping[str, str]):
+        """`names` are those in the file by the new ones."""
         super().__init__(tensors.path, {ours: tensors[name] for ours, name in names.items()})
+        self.beside = tensors.beside
         self._tensors, self._names = tensors, names
 
     def _read(self, name: str) -> np.ndarray:
@@ -69,6 +68,13 @@ class Unprefixed(Tensors):
 
 
 def without_prefix(tensors: Tensors) -> Tensors:
-    """The tensors under the names that the network gives them; of those that training left, the rest."""
-    prefix = prefix_of(name for name, info in tensors.items() if not is_left(name, info))
-    return Unprefixed(tensors, prefix) if prefix else tensors
+    """The tensors under the names that the network gives them; of those that training left, the rest.
+
+    Raw weights and their averages may have different prefixes.
+    """
+    names: dict[str, str] = {}
+    for copy in (True, False):
+        own = [name for name in tensors if name.endswith(AVERAGE) is copy]
+        prefix = prefix_of(name for name in own if not is_left(name.removesuffix(AVERAGE), tensors[name]))
+        names |= {name.removeprefix(prefix): name for name in own if name.startswith(prefix)}
+    return tensors if names.keys() == tensors.keys() else Renamed(tensors, names)

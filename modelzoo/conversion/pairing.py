@@ -24,23 +24,22 @@ def pair(
     name_of: Callable[[str], str],
     ignored: re.Pattern[str],
     top: Collection[str] = (),
-    include_top: bool = True,
-    own_head: Collection[str] = (),
+    own_head: Collection[str] | None = None,
 ) -> dict[str, str]:
     """The upstream name of each of our paths.
 
     `name_of` gives the name; upstream names that match `ignored` whole (a step counter, an
-    optimizer's momentum) may be left over. Of the paths in `top` all may be missing, or none, unless
-    `include_top`; then names of the `own_head` may be left over, too. Raises PairingError if a name is
+    optimizer's momentum) may be left over. Where the top is not needed, names of an `own_head`, maybe none,
+    may be left over, too, and of the paths in `top` all may be missing. Raises PairingError if a name is
     missing or one is left over, ConversionError if two paths share a name.
     """
     pairs = {path: name_of(path) for path in ours}
     paths = _by_name(pairs)
-    found = paths.keys() & set(upstream) - set(own_head)
+    found = paths.keys() & set(upstream) - set(own_head or ())
     missing = sorted(paths.keys() - found)
     unexpected = sorted(name for name in set(upstream) - found if not ignored.fullmatch(name))
     without_top = bool(missing) and {paths[name] for name in missing} == set(top)
-    if not include_top and set(unexpected) <= set(own_head) and (without_top or not missing):
+    if own_head is not None and set(unexpected) <= set(own_head) and (without_top or not missing):
         return {path: name for path, name in pairs.items() if name in found}
     if without_top and not unexpected:
         raise ConversionError(

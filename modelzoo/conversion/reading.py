@@ -15,6 +15,9 @@ from modelzoo.formats import FORMATS, Tensors, archives, kinds
 from modelzoo.registry import Entry, Source
 from modelzoo.weights import is_modelzoo_file
 
+# Files of both formats come from torch and hold the same names: people save a network in either.
+ALIKE = {"safetensors": ("torch",), "torch": ("safetensors",)}
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -40,13 +43,15 @@ def opened(entry: Entry, path: Path) -> Generator[Opened]:
     for number, source in enumerate(entry.sources, 1):
         with archives.unpacked(path, source.member) as unpacked:
             last = number == len(entry.sources)
-            if not has_format(unpacked, source.format):
+            places = {name: within(unpacked, path, name) for name in formats_of(source)}
+            format = next((name for name, place in places.items() if has_format(place, name)), source.format)
+            if not has_format(places[format], format):
                 if not last:
                     continue
                 _refuse_other(entry, path, unpacked)
-            converter = converter_of(source)
-            with open_tensors(converter, source.format, entry.graph.variant, unpacked) as tensors:
-                yield Opened(path, unpacked, source, converter, tensors)
+            converter, found = converter_of(source), places[format]
+            with open_tensors(converter, format, entry.graph.variant, found) as tensors:
+                yield Opened(path, found, source, converter, tensors)
                 return
 
 
@@ -64,19 +69,37 @@ def has_format(path: Path, format: str) -> bool:
     return FORMATS[format].recognize(path)
 
 
-def formats_of(entry: Entry) -> str:
+def within(unpacked: Path, path: Path, format: str) -> Path:
+    """What to read of the archive `path`: all of it, or the only file of a format that lies deep in it."""
+    if unpacked == path or not unpacked.is_dir() or has_format(unpacked, format):
+        return unpacked
+    files = [file for file in sorted(unpacked.rglob("*")) if file.is_file() and has_format(file, format)]
+    return files[0] if len(files) == 1 else unpacked
+
+
+def formats_of(source: Source) -> tuple[str, ...]:
+    """In which formats a source's weights are read, its own first."""
+    return (source.format, *ALIKE.get(source.format, ()))
+
+
+def all_formats(entry: Entry) -> list[str]:
+    """In which formats an entry's weights are read."""
+    return list(dict.fromkeys(format for source in entry.sources for format in formats_of(source)))
+
+
+def words_of(entry: Entry) -> str:
     """What an entry is converted from, in words.
 
     >>> from modelzoo import registry
-    >>> formats_of(registry.info("resnet50_v1d.gluon"))
-    'an MXNet .params file or a safetensors file'
+    >>> words_of(registry.info("resnet50_v1d.gluon"))
+    'an MXNet .params file or a safetensors file or a PyTorch file'
     """
-    return " or ".join(dict.fromkeys(kinds.words_of(source.format) for source in entry.sources))
+    return " or ".join(map(kinds.words_of, all_formats(entry)))
 
 
 def _require_known(entry: Entry, path: Path) -> None:
     """Raises ConversionError for a file that is another kind than any source's, archives aside."""
-    if not any(has_format(path, source.format) for source in entry.sources):
+    if not any(has_format(path, format) for format in all_formats(entry)):
         _refuse_kind(entry, path, path)
 
 
@@ -85,15 +108,15 @@ def _refuse_other(entry: Entry, path: Path, unpacked: Path) -> None:
     _refuse_kind(entry, path, unpacked)
     if len(entry.sources) > 1:
         raise ConversionError(
-            f"{path} is no file that {entry.key} is converted from: expected {formats_of(entry)}."
+            f"{path} is no file that {entry.key} is converted from: expected {words_of(entry)}."
         )
 
 
 def _refuse_kind(entry: Entry, path: Path, found: Path) -> None:
     if (kind := kinds.kind_of(found)) is not None:
         what = f"{path} is" if found == path else f"{path} holds a file that is"
-        helps = kind.into is None or kind.into in [source.format for source in entry.sources]
+        helps = kind.into is None or kind.into in all_formats(entry)
         advice = f" {kind.advice}." if kind.advice and helps else ""
         raise ConversionError(
-            f"{what} {kind.words}; {entry.key} is converted from {formats_of(entry)}.{advice}"
+            f"{what} {kind.words}; {entry.key} is converted from {words_of(entry)}.{advice}"
         )

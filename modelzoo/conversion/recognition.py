@@ -13,7 +13,7 @@ from modelzoo.conversion.averages import base_name
 from modelzoo.conversion.classes import fitted
 from modelzoo.conversion.converter import Converter
 from modelzoo.conversion.converters import CONVERTERS
-from modelzoo.conversion.reading import open_tensors
+from modelzoo.conversion.reading import formats_of, open_tensors, within
 from modelzoo.conversion.shapes import top_weights, weight_shapes
 from modelzoo.errors import ConversionError, abbreviated, readable
 from modelzoo.files import digests
@@ -54,14 +54,17 @@ def by_tensors(path: Path, entries: Iterable[Entry]) -> list[Entry]:
         for source in entry.sources:
             if converter := CONVERTERS.get(source.converter):  # a registry of somebody's own may have others
                 alone = entry.key if converter.plan else None  # a format without names is read by a plan
-                groups[source.format, alone].append((entry, converter))
+                for format in formats_of(source):
+                    groups[format, alone].append((entry, converter))
     partly: list[Entry] = []
     with archives.unpacked(path) as unpacked:
         for (format, _), group in groups.items():
             entry, converter = group[0]
             with (
                 suppress(ConversionError),
-                open_tensors(converter, format, entry.graph.variant, unpacked) as tensors,
+                open_tensors(
+                    converter, format, entry.graph.variant, within(unpacked, path, format)
+                ) as tensors,
             ):
                 if found := [entry for entry, converter in group if _fits(entry, converter, tensors)]:
                     return found
@@ -86,8 +89,9 @@ def unrecognized(path: Path) -> str:
     if kind is not None and not any(format.recognize(path) for format in FORMATS.values()):
         advice = f" {kind.advice}." if kind.advice else ""
         return f"{path} is {kind.words}, from which no model is converted.{advice}"
-    with archives.unpacked(path) as found:
+    with archives.unpacked(path) as unpacked:
         for name, format in FORMATS.items():
+            found = within(unpacked, path, name)
             if format.recognize(found) and not format.planned:
                 try:
                     with format.read(found) as tensors:
@@ -99,8 +103,8 @@ def unrecognized(path: Path) -> str:
                 )
     formats = ", ".join(kinds.WORDS[name] for name in FORMATS)
     what = "is of no format that is known"
-    if found != path:
-        what = "is an archive in which no weight file lies at the top or one folder below"
+    if unpacked != path:
+        what = "is an archive in which there is no weight file, or more than one"
     return f"{path} {what}; models are converted from {formats}."
 
 

@@ -10,11 +10,12 @@ from modelzoo.formats.tensorflow_checkpoint import (
     read_tensorflow_checkpoint,
     write_tensorflow_checkpoint,
 )
-from modelzoo.formats.tensors import TensorInfo, Tensors
+from modelzoo.formats.tensors import AVERAGE, TensorInfo, Tensors
 from modelzoo.formats.torch_state_dict import is_torch_state_dict, read_torch_state_dict
 from modelzoo.formats.torch_writing import write_torch_state_dict
 
 __all__ = [
+    "AVERAGE",
     "FORMATS",
     "Format",
     "KerasTensors",

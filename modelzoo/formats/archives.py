@@ -107,6 +107,15 @@ def _zip_members(path: Path) -> Generator[_Member, None, None]:
             yield _Member(info.filename, info.is_dir(), info.file_size, _zip_chunks(archive, info))
 
 
+def zip_names(path: Path) -> list[str]:
+    """The names of a zip's members; none if it is damaged."""
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(cast(IO[bytes], _SmallReads(path, file))) as archive:
+            return archive.namelist()
+    except Exception:  # of half a dozen kinds
+        return []
+
+
 def _zip_chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     with archive.open(info) as source:
         while chunk := source.read(CHUNK_BYTES):

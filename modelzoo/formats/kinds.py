@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from modelzoo.formats.archives import zip_names
 from modelzoo.formats.format import FORMATS
 from modelzoo.formats.frozen_graph import is_graph
 from modelzoo.formats.protobuf import LENGTH, VARINT, first_fields
+from modelzoo.formats.torch_files import LEGACY_START
 
 HEAD_BYTES = 4096
-TAIL_BYTES = 2**16  # where a zip lists its members
+TAIL_BYTES = 16  # a pickle's end
 WORDS = {  # the formats that are read
     "darknet": "a Darknet .weights file",
     "keras_h5": "a Keras 1 or 2 .h5 file",
@@ -26,10 +28,7 @@ TORCH_ADVICE = (
 )
 ORIGINAL = "the checkpoint or .h5 file that it was made of is needed"
 STARTS = {  # -> what it is, and what to do
-    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": (
-        "a PyTorch file, a pickle as torch wrote before 1.6",
-        TORCH_ADVICE,
-    ),
+    LEGACY_START: (WORDS["torch"], ""),
     b"version https://git-lfs.github.com/spec/": (
         "a Git LFS pointer, which stands for the file",
         "`git lfs pull` puts the file in its place",
@@ -68,7 +67,7 @@ def kind_of(path: Path) -> Kind | None:
         head = file.read(HEAD_BYTES)
     if not head:
         return Kind("empty", "Download it again")
-    return _by_bytes(head, tail) or _by_format(path) or _message(head)
+    return _by_bytes(path, head, tail) or _by_format(path) or _message(head)
 
 
 def words_of(format: str) -> str:
@@ -82,14 +81,14 @@ def _folder(path: Path) -> Kind | None:
     return None if any(path.iterdir()) else Kind("an empty folder")
 
 
-def _by_bytes(head: bytes, tail: bytes) -> Kind | None:
+def _by_bytes(path: Path, head: bytes, tail: bytes) -> Kind | None:
     for start, (words, advice) in STARTS.items():
         if head.startswith(start):
-            return Kind(words, advice, "safetensors" if advice == TORCH_ADVICE else None)
+            return Kind(words, advice)
     if head[4:8] == b"TFL3":
         return Kind("a TensorFlow Lite model", f"Its weights are fused: {ORIGINAL}")
     if head.startswith(b"PK"):
-        return _zip(head, tail)
+        return _zip(path)
     text = head.lstrip().lower()
     if text.startswith(MARKUP):
         return Kind("a web page, which servers send instead of a file", "Download it from another address")
@@ -100,14 +99,18 @@ def _by_bytes(head: bytes, tail: bytes) -> Kind | None:
     return None
 
 
-def _zip(head: bytes, tail: bytes) -> Kind | None:
-    if b"/data.pkl" in head or b"/data.pkl" in tail:
-        return Kind("a PyTorch file", TORCH_ADVICE, "safetensors")
-    if b"model.weights.h5" in tail and b"config.json" in tail:
+def _zip(path: Path) -> Kind | None:
+    names = zip_names(path)
+    of_torch = {name.partition("/")[2] for name in names}
+    if {"constants.pkl", "data.pkl"} <= of_torch:
+        return Kind("a TorchScript archive, which holds a program", TORCH_ADVICE, "safetensors")
+    if "data.pkl" in of_torch:
+        return Kind(WORDS["torch"])
+    if {"model.weights.h5", "config.json"} <= set(names):
         return Kind(
             "a Keras 3 .keras file, which stores weights by order and not by name", KERAS_ADVICE, "keras_h5"
         )
-    if b".npy" in head:
+    if names and all(name.endswith(".npy") for name in names):
         return Kind("a NumPy .npz file")
     return None  # an archive, whose contents count
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from modelzoo.errors import quoted
@@ -19,13 +20,20 @@ from modelzoo.errors import quoted
 MAX_STEPS = 5_000_000  # instructions of one pickle; a state dict of 100,000 tensors has about 4,000,000
 MAX_TEXT = 2**20  # bytes of one text
 MAX_LINE = 512  # bytes of a module or of a name in it
-MARK = object()
+MODULE = "module"  # in torch's older files, before the class and the text of a module
 
 Meaning = Callable[..., Any]  # what a global stands for, called with the arguments that the pickle gives it
 
 
 class RefusedPickle(ValueError):
     """A pickle that is damaged, or that wants more than plain data."""
+
+
+@dataclass(frozen=True)
+class PlainObject:
+    """The meaning of a class whose objects are only made and given attributes, which are left out."""
+
+    make: Meaning
 
 
 class Reader:
@@ -135,8 +143,10 @@ class _Machine:
     def global_(self) -> None:
         name = f"{self._reader.line()}.{self._reader.line()}"
         if name not in self._meanings:
+            whole = not self._stack or self._stack == [MODULE]
+            what = "is a whole object of the Python class" if whole else "asks for the Python object"
             raise RefusedPickle(
-                f"it asks for the Python object {quoted(name)}, and nothing is executed here: "
+                f"it {what} {quoted(name)}, and nothing is executed here: "
                 "save what model.state_dict() returns, and nothing else"
             )
         self._push(self._meanings[name])
@@ -146,6 +156,12 @@ class _Machine:
         if not isinstance(arguments, tuple) or not callable(meaning):
             raise RefusedPickle("it calls something that is no function")
         self._push(meaning(*arguments))
+
+    def new(self) -> None:
+        arguments, meaning = self._pop(), self._pop()
+        if not isinstance(arguments, tuple) or not isinstance(meaning, PlainObject):
+            raise RefusedPickle("it makes an object of something that is no class of plain data")
+        self._push(meaning.make(*arguments))
 
     def build(self) -> None:
         """An attribute of a state dict, `_metadata`: which version of each layer wrote it."""
@@ -228,6 +244,7 @@ INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
     b"(": _Machine.mark,
     b"c": _Machine.global_,
     b"R": _Machine.reduce,
+    b"\x81": _Machine.new,
     b"b": _Machine.build,
     b"Q": _Machine.persistent,
     b"s": _Machine.set_item,

@@ -16,6 +16,9 @@ import numpy as np
 from modelzoo.errors import SHOWN, ConversionError, abbreviated
 
 BFLOAT16 = "bfloat16"  # the upper halves of float32 values
+# What readers put after a variable's name for its moving average, the second copy that some programs keep: as
+# tf.train.ExponentialMovingAverage names it.
+AVERAGE = "/ExponentialMovingAverage"
 MAX_DIMENSIONS = 32  # NumPy 1's limit; a network has at most 5
 MAX_TENSORS = 100_000  # PNASNet's checkpoint with its moving averages has fewer than 5,000
 MAX_NAME_BYTES = 4096  # of one tensor, in UTF-8
@@ -37,6 +40,7 @@ class Tensors(Mapping[str, TensorInfo]):
 
     def __init__(self, path: Path, infos: dict[str, TensorInfo]):
         self.path = path
+        self.beside: tuple[str, ...] = ()  # what else the file holds, which is left out
         self._infos = infos
 
     def __getitem__(self, name: str) -> TensorInfo:

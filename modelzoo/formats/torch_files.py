@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from modelzoo.errors import quoted
-from modelzoo.formats.pickles import Reader, RefusedPickle, checked_pairs, read_pickle
+from modelzoo.formats.pickles import PlainObject, Reader, RefusedPickle, checked_pairs, read_pickle
 from modelzoo.formats.tensors import BFLOAT16, MAX_DIMENSIONS, Stored, first_bytes, stored_dtype
 
 STORAGE_TYPES = {
@@ -34,6 +34,7 @@ ZIP_START = b"PK\x03\x04"
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then the lengths of the name and of what follows it
 LONGEST_NAME = 512  # bytes, of an archive's first member
 PICKLE = "data.pkl"  # the member that holds the state dict, in the archive's one folder
+CONSTANTS = "constants.pkl"  # beside it in a TorchScript archive
 MAX_STORAGES = 1_000_000  # an optimizer's beside those of the tensors
 
 
@@ -155,7 +156,24 @@ def _is_shape(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) <= MAX_DIMENSIONS and all(map(_is_count, value))
 
 
+def _counter(*arguments: Any) -> dict[str | int, Any]:
+    """What a scheduler of learning rates keeps of its milestones."""
+    (counts,) = arguments or ({},)
+    if not isinstance(counts, dict):
+        raise RefusedPickle("expected a dict for a Counter")
+    return counts
+
+
+def _namespace(*arguments: Any) -> dict[str | int, Any]:
+    """The options of the program that trained, in which no tensors are looked for."""
+    if arguments:
+        raise RefusedPickle("expected nothing for a Namespace")
+    return {}
+
+
 MEANINGS: Mapping[str, Any] = {
+    "argparse.Namespace": PlainObject(_namespace),
+    "collections.Counter": _counter,
     "collections.OrderedDict": _ordered_dict,
     "torch._utils._rebuild_tensor": _tensor,  # before torch 0.4
     "torch._utils._rebuild_tensor_v2": _tensor,
@@ -200,6 +218,11 @@ def read_zip(file: BinaryIO) -> tuple[Any, Place]:
     """The value of a file since torch 1.6, and where each of its tensors lies."""
     storages = _Storages()
     folder, members = _members(file)
+    if folder + CONSTANTS in members:
+        raise RefusedPickle(
+            "it is a TorchScript archive, which holds a program: load it in torch, and save what its "
+            "state_dict() returns"
+        )
     order = folder + "byteorder"
     if order in members and _content(file, members[order]) != b"little":
         raise RefusedPickle("expected little-endian values")

@@ -16,13 +16,16 @@ NOT_FILES = ("pretrained", "synthetic")
 OWN = "own labels"  # in place of a label set's name
 
 
-def entry_of(entry: Entry, weights: str | os.PathLike[str] | None) -> Entry:
+def entry_of(entry: Entry, weights: object) -> Entry:
     """The entry, with the classes and labels of the weights where these are a file with others.
 
-    Raises ConversionError or WeightsMismatch for a file that cannot be read as the entry's; none that is not
-    there, which whoever loads it says.
+    Raises ConversionError or WeightsMismatch for a file that cannot be read as the entry's; not for one that
+    is not there, nor for what is no path, which whoever loads it says.
     """
-    if weights is None or weights in NOT_FILES or not user_files.files_of(path := Path(weights)):
+    if not isinstance(weights, str | os.PathLike) or not weights or weights in NOT_FILES:
+        return entry
+    path = Path(os.fsdecode(weights))
+    if not user_files.files_of(path):
         return entry
     return _entry_of(entry, path, user_files.state(path))
 

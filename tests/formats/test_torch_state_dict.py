@@ -93,7 +93,8 @@ def test_a_torch_zip_is_a_weight_file_and_no_archive_to_unpack(tmp_path):
 
 
 def test_nothing_that_a_file_names_is_executed():
-    message = r"asks for the Python object 'torch\.nn\.modules\.linear\.Linear', and nothing is executed here"
+    name = r"torch\.nn\.modules\.linear\.Linear"
+    message = rf"is a whole object of the Python class '{name}', and nothing is executed here"
     with pytest.raises(ConversionError, match=rf"^[^\n]*module\.pth[^\n]*{message}[^\n]*\.$"):
         read_torch_state_dict(WRITTEN_BY_TORCH / "module.pth")
 
