@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from modelzoo import labels
 from modelzoo.registry import Entry, OwnEntry
@@ -24,7 +24,7 @@ def entry_of(entry: Entry, weights: object) -> Entry:
     """
     if not isinstance(weights, str | os.PathLike) or not weights or weights in NOT_FILES:
         return entry
-    path = Path(os.fsdecode(weights))
+    path = Path(os.fsdecode(cast("str | os.PathLike[str]", weights)))
     if not user_files.files_of(path):
         return entry
     return _entry_of(entry, path, user_files.state(path))
