@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from modelzoo.tasks import decode_predictions as decode_predictions
     from modelzoo.tasks import detect as detect
     from modelzoo.tasks import embed as embed
+    from modelzoo.tasks.diffing import Difference as Difference
+    from modelzoo.tasks.diffing import diff as diff
     from modelzoo.tasks.exporting import Exported as Exported
     from modelzoo.tasks.exporting import export as export
     from modelzoo.verification import Check as Check
@@ -64,6 +66,7 @@ __all__ = [
     "Deployment",
     "Detection",
     "Detector",
+    "Difference",
     "DownloadError",
     "Embedder",
     "Evaluation",
@@ -87,6 +90,7 @@ __all__ = [
     "classify_files",
     "decode_predictions",
     "detect",
+    "diff",
     "embed",
     "embed_files",
     "evaluate",
@@ -134,6 +138,7 @@ __getattr__, __dir__ = attach(
             "detect",
             "embed",
         ),
+        "modelzoo.tasks.diffing": ("Difference", "diff"),
         "modelzoo.tasks.exporting": ("Exported", "export"),  # by itself: most tasks need nothing of it
         "modelzoo.verification": ("Check", "verify"),
         "modelzoo.zoo": ("load",),

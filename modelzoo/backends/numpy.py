@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ def run(
     waiting = Counter(name for node in graph.nodes for name in node.inputs) + Counter(given.values())
     found: dict[str, Array] = {name: np.asarray(inputs[name], np.float64) for name in graph.inputs}
     for node in graph.nodes:
-        value = _computed(node, arrays, [found[name] for name in node.inputs])
+        value = computed(node, arrays, [found[name] for name in node.inputs])
         found[node.name] = value.astype(np.float32).astype(np.float64) if rounded else value
         waiting.subtract(node.inputs)
         for name in node.inputs:
@@ -77,8 +77,8 @@ def run(
     return {name: found[value] for name, value in given.items()}
 
 
-def _computed(node: Node, arrays: Mapping[str, NDArray[Any]], inputs: list[Array]) -> Array:
-    """A node's value. Raises ValueError for an operator that has no function here."""
+def computed(node: Node, arrays: Mapping[str, NDArray[Any]], inputs: Sequence[Array]) -> Array:
+    """The value of one node on these inputs. Raises ValueError for an operator that has no function here."""
     compute = FUNCTIONS.get(type(node.operator))
     if compute is None:
         raise ValueError(

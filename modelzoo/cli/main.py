@@ -16,6 +16,7 @@ from modelzoo import __version__, settings
 from modelzoo.cli import (
     cache,
     completion,
+    diffing,
     evaluation,
     exporting,
     models,
@@ -37,6 +38,7 @@ GROUPS = (  # of commands, in the help's order
     verification,
     weights,
     exporting,
+    diffing,
     cache,
     completion,
 )

@@ -59,12 +59,16 @@ def keras(path: str, names: list[str]) -> Run:
     return run
 
 
-def litert(path: str, names: list[str]) -> Run:
+def _litert_module() -> Any:
+    """LiteRT's interpreter: its own package's, or TensorFlow's."""
     try:
-        module = import_module("ai_edge_litert.interpreter")
+        return import_module("ai_edge_litert.interpreter")
     except ImportError:
-        module = import_module("tensorflow.lite.python.interpreter")
-    interpreter = module.Interpreter(model_path=path)
+        return import_module("tensorflow.lite.python.interpreter")
+
+
+def litert(path: str, names: list[str]) -> Run:
+    interpreter = _litert_module().Interpreter(model_path=path)
     runner = interpreter.get_signature_runner()
 
     def run(inputs: Inputs) -> list[Any]:
@@ -86,12 +90,44 @@ def python(path: str, names: list[str]) -> Run:
     return run
 
 
+def litert_tensors(path: str, names: list[str]) -> Run:
+    """All tensors that depend on the batch, by LiteRT's plain kernels; their names come first.
+
+    The names of outputs have "output " before them. The only input goes by any name.
+    """
+    module = _litert_module()
+    interpreter = module.Interpreter(
+        model_path=path,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    runner = interpreter.get_signature_runner()
+    outputs = {f"output {name}": each["index"] for name, each in runner.get_output_details().items()}
+    (input_,) = interpreter.get_input_details()
+
+    def run(inputs: Inputs) -> list[Any]:
+        (batch,) = inputs.values()
+        interpreter.resize_tensor_input(input_["index"], batch.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(input_["index"], batch)
+        interpreter.invoke()
+        found = {
+            each["name"]: each["index"]
+            for each in interpreter.get_tensor_details()
+            if list(each["shape_signature"][:1]) == [-1] and each["dtype"] == np.float32
+        } | outputs
+        return [np.array(list(found)), *(interpreter.get_tensor(index) for index in found.values())]
+
+    return run
+
+
 RUNTIMES = {
     "onnxruntime": onnxruntime,
     "openvino": openvino,
     "keras": keras,
     "litert": litert,
     "python": python,
+    "litert_tensors": litert_tensors,
 }
 
 

@@ -146,6 +146,26 @@ def _summary(view: memoryview) -> Summary:
     return Summary(producer, opset, inputs, outputs, operations, found)
 
 
+def results(path: Path) -> list[str]:
+    """The names of what a file's operations give, in their order. Raises as read_summary does."""
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return [
+        _string(name)
+        for number, graph in protobuf.fields(memoryview(mapped))
+        if number == GRAPH_FIELD
+        for part, operation in protobuf.fields(_message(graph))
+        if part == 1
+        for kind, name in protobuf.fields(_message(operation))
+        if kind == 2 and name
+    ]
+
+
+def outputs_bytes(names: Sequence[str]) -> bytes:
+    """What makes results outputs, too, where it is appended to a file: readers join the parts of a graph."""
+    return protobuf.field(GRAPH_FIELD, b"".join(protobuf.field(12, _text(1, name)) for name in names))
+
+
 def _read_value(value: memoryview) -> tuple[str, Sides]:
     parts = dict(protobuf.fields(value))
     kind = dict(protobuf.fields(_message(parts.get(2, memoryview(b"")))))

@@ -56,13 +56,13 @@ def export(
     found = exporters.format_of(target, format)
     found.require()
     options = Options(precision, fold, ("modelzoo", modelzoo.__version__))
-    with _network(model, weights, open_sides=found.open_sides) as network:
-        metadata = replace(network.metadata, precision=precision, modelzoo=modelzoo.__version__)
-        return exporters.deliver(replace(network, metadata=metadata), target, found, options, keep=keep)
+    with network(model, weights, open_sides=found.open_sides) as given:
+        metadata = replace(given.metadata, precision=precision, modelzoo=modelzoo.__version__)
+        return exporters.deliver(replace(given, metadata=metadata), target, found, options, keep=keep)
 
 
 @contextmanager
-def _network(
+def network(
     model: object, weights: str | os.PathLike[str] | None, *, open_sides: bool = True
 ) -> Generator[Network]:
     """What is exported, while its weights can be read."""
@@ -151,10 +151,10 @@ def _provenance(weights: zoo.Weights) -> Mapping[str, Any]:
 
 def _samples(entry: Entry) -> Samples:
     height, width, _ = entry.graph.input_shape
-    return Samples(preprocess(_photograph(), entry.preprocessing)[0], (height, width))
+    return Samples(preprocess(photograph(), entry.preprocessing)[0], (height, width))
 
 
-def _photograph() -> bytes:
+def photograph() -> bytes:
     """A photograph of a cat, CC0; see examples/README.md."""
     return (resources.files("modelzoo.images") / "photograph.jpg").read_bytes()
 
@@ -169,14 +169,17 @@ def _of_keras(model: object) -> Network:
 
 
 def _plain_samples(shape: Shape | None) -> Samples:
-    """The photograph in values from -1 to 1, which most networks take."""
     sides = (None, None) if shape is None else shape[1:3]
     height, width = (side or DEFAULT_SIDE for side in sides)
-    facts = Preprocessing(
-        crop_size=max(height, width),
+    return Samples(preprocess(photograph(), plain_preprocessing(max(height, width)))[0], (height, width))
+
+
+def plain_preprocessing(size: int) -> Preprocessing:
+    """Images of this size in values from -1 to 1, which most networks take."""
+    return Preprocessing(
+        crop_size=size,
         interpolation="opencv_linear",
         max_value=255.0,
         mean=(127.5, 127.5, 127.5),
         std=(127.5, 127.5, 127.5),
     )
-    return Samples(preprocess(_photograph(), facts)[0], (height, width))
