@@ -180,6 +180,37 @@ def test_a_changed_first_label_counts_where_the_network_led_by_more_than_the_noi
     assert proof._labels(found, rest, found - rest) == (1, 1)
 
 
+def softmax_network() -> Graph:
+    nn = Builder()
+    x = nn.input("x", (None, 50))
+    return nn.graph("softmax", {"p": nn.add_node(Activation("softmax"), x, name="p", layer="p")})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "passes"),
+    [
+        (lambda p: p, True),
+        (lambda p: p * 1.001, False),  # not normalized
+        (lambda p: np.where(p < 1e-20, 0.0, p), False),
+        (lambda p: p[:, ::-1], False),
+        (lambda p: p * np.nan, False),
+        (lambda p: p - 1e-3, False),
+    ],
+    ids=["equal", "scaled", "cut", "turned", "not finite", "negative"],
+)
+def test_probabilities_are_compared_as_the_logits_they_are_made_of(spoil, passes):
+    """Logits up to 50, rounded to float32: each probability is off by fifty times as much."""
+    logits = np.random.default_rng(0).normal(0, 10, (3, 50))
+    logits[:, 0] = 50
+    exact = np.exp(logits - logits.max(1, keepdims=True))
+    rounded = np.exp(logits.astype(np.float32).astype(np.float64) - logits.max(1, keepdims=True))
+    exact, rounded = (values / values.sum(1, keepdims=True) for values in (exact, rounded))
+    found = spoil(rounded).astype(np.float32)
+    (comparison,) = proof._compared(softmax_network(), {"x": logits}, [found], {"p": exact})
+    assert comparison.as_logits
+    assert (comparison.relative_l2 <= proof.TOLERANCES["f32"] and not comparison.changed) == passes
+
+
 def test_half_precision_takes_half_of_the_bytes_and_keeps_the_labels(tmp_path):
     pytest.importorskip("onnxruntime")
     whole, half = (

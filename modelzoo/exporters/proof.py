@@ -22,6 +22,7 @@ from modelzoo.backends import numpy as reference
 from modelzoo.errors import ExportError, quoted
 from modelzoo.exporters.samples import Samples
 from modelzoo.graph import Graph
+from modelzoo.graph.elementwise import Activation
 
 RUNNER = Path(__file__).with_name("runner.py")
 TIMEOUT = 900  # seconds that a file may take to be loaded and to answer
@@ -29,6 +30,8 @@ MEMORY = 16 << 30  # bytes of address space that a runtime may have, beside a mu
 PER_BYTE = 8  # of the file
 TOLERANCES = {"f32": 1e-5, "f16": 5e-2}  # of the relative L2 error
 CLEAR = 6  # times the noise by which a first label must lead to have to stay first
+TINY = np.finfo(np.float64).tiny
+UNDERFLOW = 1e-30  # below which a probability in float32 says nothing
 REFERENCE = "modelzoo's graph in float64, by NumPy"
 
 Arrays = Mapping[str, np.ndarray]
@@ -40,6 +43,8 @@ class Comparison:
 
     same_labels: in how many images the first label is the same; None for an output that gives none.
     changed: how many of the others the network told apart by more than the noise of the format.
+    as_logits: whether what is compared are the logarithms of a softmax's output, less their mean: logits of
+        100 that are right to seven digits are probabilities that are right to five. Their sum must be 1, too.
     """
 
     output: str
@@ -48,9 +53,11 @@ class Comparison:
     relative_l2: float
     same_labels: int | None = None
     changed: int = 0
+    as_logits: bool = False
 
     def __str__(self) -> str:
-        line = f'"{self.output}" {self.shape}: relative L2 {self.relative_l2:.1e}'
+        logits = " as logits" if self.as_logits else ""
+        line = f'"{self.output}" {self.shape}{logits}: relative L2 {self.relative_l2:.1e}'
         if self.same_labels is None:
             return line
         return f"{line}, first label equal {self.same_labels} of {self.shape[0]}"
@@ -152,10 +159,25 @@ def _compared(
         ours = np.asarray(expected[name], np.float64)[:images]
         if found.shape != ours.shape:
             raise ExportError(f"Expected {quoted(name)} of shape {ours.shape}, got {found.shape}.")
-        difference = found.astype(np.float64) - ours
-        error = float(np.linalg.norm(difference) / max(np.linalg.norm(ours), np.finfo(np.float64).tiny))
-        same, changed = _labels(found, ours, difference)
-        yield Comparison(name, shapes, found.shape, error, same, changed)
+        found, as_logits = found.astype(np.float64), _is_softmax(graph, name)
+        error = 0.0
+        if as_logits:
+            error = float(np.abs(found.sum(axis=-1) - 1).max())
+            found, ours = _logits(found), _logits(ours)
+        error = max(error, float(np.linalg.norm(found - ours) / max(np.linalg.norm(ours), TINY)))
+        same, changed = _labels(found, ours, found - ours)
+        yield Comparison(name, shapes, found.shape, error, same, changed, as_logits)
+
+
+def _is_softmax(graph: Graph, output: str) -> bool:
+    node = graph.node.get(graph.outputs[output])
+    return node is not None and node.operator == Activation("softmax")
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    """What they are the softmax of, as far as they tell: that is up to a constant, and above UNDERFLOW."""
+    logits = np.log(np.maximum(probabilities, UNDERFLOW))
+    return logits - logits.mean(axis=-1, keepdims=True)
 
 
 def _labels(found: np.ndarray, ours: np.ndarray, difference: np.ndarray) -> tuple[int | None, int]:
