@@ -523,12 +523,6 @@ def test_arrays_that_do_not_fit_are_refused_by_name(given):
         backend.model(graph, arrays)
 
 
-def test_padding_that_depends_on_unknown_sides_is_refused_by_name():
-    graph = chain(SamePadding((3, 3), (2, 2)), shape=(None, 10, 8))
-    with pytest.raises(ValueError, match="name both sides of input_shape, on which 'node0' depends"):
-        backend.model(graph, {})
-
-
 # Networks
 
 NETWORKS = [

@@ -238,6 +238,20 @@ def test_keras_refuses_padding_that_depends_on_an_unknown_side():
         operators.keras_outputs(graph, {}, {"x0": np.zeros((1, 8, 8, 2), np.float32)})
 
 
+@pytest.mark.parametrize("backend", sorted(BACKENDS.keys() - {"keras"}))
+def test_padding_that_depends_on_an_unknown_side_is_computed(backend):
+    """Of odd and of even sides, and of windows smaller than their stride."""
+    run, _ = BACKENDS[backend]
+    for size, stride in (((3, 3), (2, 2)), ((5, 2), (2, 3)), ((1, 7), (3, 2))):
+        case = (SamePadding(size, stride), [(9, 8, 2)])
+        graph = graph_of(case, known=False)
+        for sides in ((9, 8), (7, 11), (10, 12)):
+            inputs = inputs_of((case[0], [(*sides, 2)]), 2)
+            found, expected = run(graph, {}, inputs)["y"], reference.run(graph, {}, inputs)["y"]
+            assert found.shape == expected.shape
+            assert relative(found, expected) < ROUNDING, (size, stride, sides)
+
+
 def dense() -> tuple[Graph, dict[str, np.ndarray], dict[str, np.ndarray]]:
     case = (Dense(3), [(4,)])
     graph = graph_of(case)

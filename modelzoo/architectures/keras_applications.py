@@ -49,8 +49,6 @@ def backbone(nn: Layers, images: Tensor, variant: str) -> dict[str, Tensor]:
     In a network of blocks the trunk is what the blocks put out, not what is inside them.
     """
     facts, graph = VARIANTS[variant], stored_graph(variant)
-    if facts.fixed_size and None in images.shape[1:3]:
-        raise ValueError(f"keras.applications builds {facts.model} for one size of images: name both sides.")
     channels = images.shape[-1]
     if channels is not None and channels != CHANNELS:
         graph = _for_channels(graph, channels, facts)

@@ -65,8 +65,7 @@ def model(graph: Graph, arrays: Mapping[str, np.ndarray]) -> ov.Model:
     arrays: each weight by its path, "layer/weight", as Keras keeps it; of float32, float16 or float64. It is
         copied only where OpenVINO cannot use it as it lies; the model keeps alive what it uses.
 
-    Raises ValueError for an array that is missing or has another shape, and with the node's name for padding
-    that depends on an unknown side.
+    Raises ValueError for an array that is missing or has another shape.
     """
     values = Values(graph, arrays, windows.norms_of_kernels(graph))
     inputs = {name: _input(name, shape) for name, shape in graph.inputs.items()}
@@ -215,13 +214,27 @@ def _zero_padding(at: Site, op: ZeroPadding, x: Value) -> Value:
 
 
 def _same_padding(at: Site, op: SamePadding, x: Value) -> Value:
+    """Of sides that are not known, what is padded is computed where the network runs.
+
+    In all ((side - 1) // stride * stride + window - side) pixels, the larger half after the map.
+    """
     found = op.margins(at.shapes[0])
-    if found is None:
-        raise ValueError(
-            f"{at.values.graph.name} is built for one size of images: name both sides of input_shape, "
-            f"on which {at.node.name!r} depends."
-        )
-    return _with_margins(x, found)
+    if found is not None:
+        return _with_margins(x, found)
+
+    def numbers(what: str, *values: int) -> ov.Node:
+        return integers(values, at.name(what))
+
+    source, step = at.in_order(x, CHANNELS_FIRST), numbers("stride", *op.stride)
+    sides = ops.gather(ops.shape_of(source), numbers("axes", 2, 3), numbers("axis", 0))
+    start = ops.multiply(ops.divide(ops.subtract(sides, numbers("one", 1)), step), step)
+    missing = ops.subtract(ops.add(start, numbers("window", *op.size)), sides)
+    total = ops.maximum(missing, numbers("zero", 0))
+    before = ops.divide(total, numbers("two", 2))
+    none = numbers("none", 0, 0)
+    begin, end = (ops.concat([none, part], 0) for part in (before, ops.subtract(total, before)))
+    value = constant(np.zeros(()), at.name("value"))
+    return at.value(ops.pad(source, begin, end, "constant", value, name=at.name("padded")), CHANNELS_FIRST)
 
 
 def _with_margins(x: Value, wider: Margins) -> Value:

@@ -59,8 +59,7 @@ def write(path: Path, graph: Graph, arrays: Arrays, texts: Texts, options: Optio
     """Writes a graph with its weights, "layer/weight" by path, read one at a time.
 
     "f16" keeps kernels and matrices in float16; it is computed with in float32. Raises ValueError for an
-    array that is missing or has another shape, and with the node's name for padding that depends on an
-    unknown side.
+    array that is missing or has another shape.
     """
     network = network_of(graph, arrays, half=options.precision == "f16", fold=options.fold)
     with path.open("wb") as file:
@@ -205,13 +204,24 @@ def _padded(at: Site, x: Value, margins: Margins) -> Value:
 
 
 def _same_padding(at: Site, op: SamePadding, x: Value) -> Value:
+    """Of sides that are not known, what is padded is computed where the network runs.
+
+    In all ((side - 1) // stride * stride + window - side) pixels, the larger half after the map.
+    """
     found = op.margins(at.shapes[0])
-    if found is None:
-        raise ValueError(
-            f"{at.values.graph.name} is built for one size of images: name both sides of input_shape, "
-            f"on which {at.node.name!r} depends."
-        )
-    return _padded(at, x, found)
+    if found is not None:
+        return _padded(at, x, found)
+    source, none = at.channels_first(x), at.integers("none", [0, 0])
+    zero, one, two = (at.integers(what, [number]) for what, number in (("zero", 0), ("one", 1), ("two", 2)))
+    step, window = at.integers("stride", op.stride), at.integers("window", op.size)
+    shape = at.emit("Shape", [source], "shape")
+    sides = at.emit("Gather", [shape, at.integers("axes", [2, 3])], "sides")
+    steps = at.emit("Div", [at.emit("Sub", [sides, one], "last"), step], "steps")
+    covered = at.emit("Add", [at.emit("Mul", [steps, step], "start"), window], "covered")
+    total = at.emit("Max", [at.emit("Sub", [covered, sides], "missing"), zero], "total")
+    before = at.emit("Div", [total, two], "before")
+    pads = at.emit("Concat", [none, before, none, at.emit("Sub", [total, before], "after")], "pads", axis=0)
+    return Value(at.emit("Pad", [source, pads]), CHANNELS_FIRST)
 
 
 def _cropping(at: Site, op: Cropping, x: Value) -> Value:
