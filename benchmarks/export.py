@@ -1,10 +1,11 @@
-"""ONNX files: seconds, memory and bytes to write one, and what ONNX Runtime makes of it, beside tf2onnx.
+"""ONNX files: seconds, memory and bytes to write one, and what ONNX Runtime makes of it, beside its peers.
 
     python -m benchmarks.export [--model resnet101_mlimages] [--json FILE]
 
-Both write the same network with the same synthetic weights, which lie in a modelzoo weight file, each in a
-process of its own. tf2onnx is what keras.Model.export(format="onnx") calls. The proof comes on top of what
-modelzoo writes: its seconds stand apart.
+All write the same network with the same synthetic weights, which lie in a modelzoo weight file, each in a
+process of its own. tf2onnx is what keras.Model.export(format="onnx") calls; torch is torch.onnx.export, where
+it is installed, of the network as a module. The proof comes on top of what modelzoo writes: its seconds stand
+apart.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +25,7 @@ import numpy as np
 from benchmarks import measuring
 
 BATCH = 8
-PEERS = ("modelzoo", "tf2onnx")
+PEERS = ("modelzoo", "tf2onnx", "torch")
 
 
 def main() -> None:
@@ -33,14 +35,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="resnet101_mlimages")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    there = [peer for peer in PEERS if peer == "modelzoo" or find_spec(peer) is not None]
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=there)
     measuring.main(parser, measure, text)
 
 
 def written(peer: str, model: str, folder: str) -> None:
     """Writes one file, or the weights, and prints how long that took and the MiB that were held at most."""
     place = Path(folder)
-    found = {"weights": weight_file, "modelzoo": by_modelzoo, "tf2onnx": by_tf2onnx}[peer](model, place)
+    writers = {"weights": weight_file, "modelzoo": by_modelzoo, "tf2onnx": by_tf2onnx, "torch": by_torch}
+    found = writers[peer](model, place)
     print(json.dumps(found | {"memory": measuring.peak_memory()}))
 
 
@@ -75,6 +79,31 @@ def by_tf2onnx(model: str, folder: Path) -> dict[str, Any]:
     network(np.zeros((1, *network.input_shape[1:]), np.float32))  # Keras exports what has been called
     start = time.perf_counter()
     network.export(folder / "tf2onnx.onnx", format="onnx", verbose=False)
+    return {"seconds": time.perf_counter() - start}
+
+
+def by_torch(model: str, folder: Path) -> dict[str, Any]:
+    """The exporter alone: the module is there before."""
+    import torch
+
+    from modelzoo import registry, zoo
+    from modelzoo.backends.torch import Network
+
+    entry = registry.info(model)
+    options = zoo.NetworkOptions(input_shape=(None, None, 3))
+    graph, weights = zoo.graph_of(entry, options), zoo.find_weights(entry, options, folder / "model.h5")
+    with zoo.values(entry, options, weights, graph) as arrays:
+        network = Network(graph, arrays).eval()
+    start, open_ = time.perf_counter(), torch.export.Dim.DYNAMIC
+    torch.onnx.export(
+        network,
+        (torch.zeros(2, 3, 224, 256),),
+        folder / "torch.onnx",
+        dynamo=True,
+        dynamic_shapes=(({0: open_, 2: open_, 3: open_},),),
+        external_data=False,
+        verbose=False,
+    )
     return {"seconds": time.perf_counter() - start}
 
 
@@ -121,7 +150,8 @@ def answers(options: argparse.Namespace, folder: Path) -> tuple[dict[str, list[f
 
     def outputs(peer: str) -> np.ndarray:
         session = sessions[peer]
-        return session.run(None, {session.get_inputs()[0].name: images})[0]
+        given = np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if peer == "torch" else images
+        return session.run(None, {session.get_inputs()[0].name: given})[0]
 
     def rate(peer: str) -> float:
         start = time.perf_counter()
