@@ -277,10 +277,22 @@ def onnx_outputs(graph: Graph, arrays: Arrays, inputs: Arrays) -> Outputs:
     return dict(zip(graph.outputs, session.run(list(graph.outputs), dict(inputs)), strict=True))
 
 
+def torch_outputs(graph: Graph, arrays: Arrays, inputs: Arrays) -> Outputs:
+    torch = pytest.importorskip("torch", reason="torch is in no extra of the tests: it takes gigabytes")
+    from modelzoo.backends.torch import Network
+
+    given = [torch.from_numpy(inputs[name]) for name in graph.inputs]
+    with torch.inference_mode():
+        found = Network(graph, arrays)(*(x.permute(0, 3, 1, 2) if x.ndim == 4 else x for x in given))
+    values = found if isinstance(found, dict) else dict.fromkeys(graph.outputs, found)
+    return {n: (y.permute(0, 2, 3, 1) if y.ndim == 4 else y).numpy() for n, y in values.items()}
+
+
 BACKENDS: dict[str, tuple[Backend, Callable[[Operator], bool]]] = {  # and what each takes
     "keras": (keras_outputs, keras_takes),
     "openvino": (openvino_outputs, lambda operator: True),
     "onnx": (onnx_outputs, lambda operator: True),
+    "torch": (torch_outputs, lambda operator: True),
 }
 
 

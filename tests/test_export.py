@@ -33,7 +33,7 @@ from modelzoo.graph.normalization import BatchNorm
 from modelzoo.graph.passes import fold_batch_norms
 from modelzoo.graph.pooling import GlobalPool
 from modelzoo.runtimes.deployment import FILES as DEPLOYED
-from modelzoo.tasks import exporting
+from modelzoo.tasks import networks
 from tests.conftest import CAT, ROOT
 from tests.operators import arrays_of, relative
 from tests.unprivileged import prefix
@@ -48,7 +48,7 @@ FILES = {
 }
 INSTALLED = {
     name: pytest.param(name, marks=pytest.mark.skipif(missing, reason=f"{name} is not installed"))
-    for name, missing in ((n, importlib.util.find_spec(f.package) is None) for n, f in FORMATS.items())
+    for name, missing in ((n, importlib.util.find_spec(FORMATS[n].package) is None) for n in FILES)
 }
 KEYS = modelzoo.list_models(sort="parameters")
 SMALLEST = list(  # the smallest entry of each family, of those that are quick to write
@@ -117,7 +117,7 @@ def test_a_file_answers_as_the_network_does_in_its_own_runtime(format, tmp_path)
 @pytest.mark.parametrize("key", SMALLEST)
 def test_another_size_is_one_that_the_network_takes(key):
     entry = registry.info(key)
-    graph = zoo.graph_of(entry, exporting._open_sides(entry))
+    graph = zoo.graph_of(entry, networks.open_sides(entry, FORMATS["onnx"]))
     size = entry.graph.input_shape[:2]
     for other in samples.another_size(graph, size):
         assert other[0] != other[1]
@@ -286,7 +286,7 @@ def test_onnx_own_checker_and_shape_inference_accept_every_family(key, tmp_path)
     """With the names of our layers, and the sides that are open."""
     package = pytest.importorskip("onnx")
     entry = registry.info(key)
-    graph = zoo.graph_of(entry, exporting._open_sides(entry))
+    graph = zoo.graph_of(entry, networks.open_sides(entry, FORMATS["onnx"]))
     path = tmp_path / "network.onnx"
     onnx.write(path, graph, lazily(graph), {"a": "text"}, Options())
     package.checker.check_model(str(path), full_check=True)

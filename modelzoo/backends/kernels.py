@@ -1,4 +1,4 @@
-"""Kernels as other programs than Keras lay them out: filters first."""
+"""Kernels as other programs than Keras keep them: filters first, and in half precision."""
 
 from __future__ import annotations
 
@@ -35,3 +35,13 @@ def outputs_first(kernel: np.ndarray, scale: np.ndarray | None = None) -> np.nda
     copy(middle, b)
     other_half.join()
     return target
+
+
+def halved(name: str, array: np.ndarray) -> np.ndarray:
+    """The array in float16; raises ValueError for values that would become infinite."""
+    limit = np.finfo(np.float16).max
+    if array.size and max(array.max(), -array.min()) > limit:
+        raise ValueError(
+            f"Expected values below {limit:g} for half precision in {name!r}: write f32 instead."
+        )
+    return array.astype(np.float16)

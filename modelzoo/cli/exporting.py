@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("f32", "f16")
 # As modelzoo.exporters lists them, which imports NumPy.
-FORMATS = ("onnx", "openvino", "keras", "litert", "python")
+FORMATS = ("onnx", "openvino", "keras", "litert", "python", "torch", "safetensors")
 
 
 def add_commands(commands: Any) -> None:
@@ -34,7 +34,7 @@ def add_commands(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help=".onnx, .xml, .keras, .tflite or .py",
+        help=".onnx, .xml, .keras, .tflite, .py, .pt2 or .safetensors",
     )
     add_file(command, "-w", "--weights", default="pretrained", help="a weight file instead")
     help_ = "f16: half of the bytes; computed with in f32"

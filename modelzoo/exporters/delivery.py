@@ -50,7 +50,7 @@ def deliver(
     Raises OutputError where nothing can be written, and ExportError for a network that the format cannot
     hold, and a file that differs from it; with `keep` that one is left for a look at it.
     """
-    format.require()
+    format.require(options)
     if options.precision not in format.precisions:
         there = " and ".join(format.precisions)
         raise ExportError(f"{format.title} files are in {there}, not in {options.precision!r}.")
@@ -87,7 +87,7 @@ def _proven(network: Network, written: Path, format: Format, options: Options) -
         )
     proof = prove(
         written,
-        format.runtime,
+        format.runtime if options.state_dict is None else options.state_dict.package,
         network.graph,
         network.arrays,
         network.samples,

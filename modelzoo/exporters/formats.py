@@ -49,6 +49,7 @@ class Format:
     writer: Callable[[], Writer]
     precisions: tuple[Precision, ...] = ("f32", "f16")
     open_sides: bool = True  # of images; all formats keep the batch open
+    computed_padding: bool = True  # also where what is padded depends on those sides
     besides: tuple[str, ...] = ()
     check: Callable[[Path, Graph, Arrays], str] | None = None
 
@@ -56,10 +57,14 @@ class Format:
         """All files of one that is exported; the one that is named comes last."""
         return [*(path.with_suffix(suffix) for suffix in self.besides), path]
 
-    def require(self) -> None:
-        """Raises ExportError, with pip's command, if the package is missing."""
-        if importlib.util.find_spec(self.package) is None:
-            raise ExportError(f"{self.title} needs the package {self.package}: pip install {self.pip}.")
+    def require(self, options: Options | None = None) -> None:
+        """Raises ExportError, with pip's command, if a package is missing."""
+        needed = [self.package]
+        if options is not None and options.state_dict is not None:
+            needed.append(options.state_dict.package)
+        for package in needed:
+            if importlib.util.find_spec(package) is None:
+                raise ExportError(f"{self.title} needs the package {package}: pip install {self.pip}.")
 
 
 def _onnx() -> Writer:
@@ -90,6 +95,18 @@ def _python() -> Writer:
     from modelzoo.exporters import python
 
     return python
+
+
+def _torch() -> Writer:
+    from modelzoo.exporters import torch
+
+    return torch
+
+
+def _safetensors() -> Writer:
+    from modelzoo.exporters import safetensors
+
+    return safetensors
 
 
 FORMATS: dict[str, Format] = {
@@ -123,6 +140,7 @@ FORMATS: dict[str, Format] = {
             pip="keras",
             writer=_keras,
             precisions=("f32",),
+            computed_padding=False,
         ),
         Format(
             "litert",
@@ -144,6 +162,25 @@ FORMATS: dict[str, Format] = {
             writer=_python,
             precisions=("f32",),
             besides=(".h5",),
+            computed_padding=False,
+        ),
+        Format(
+            "torch",
+            ".pt2",
+            "PyTorch",
+            runtime="torch",
+            package="torch",
+            pip="'modelzoo-keras[torch]'",
+            writer=_torch,
+        ),
+        Format(
+            "safetensors",
+            ".safetensors",
+            "safetensors",
+            runtime="",  # the package whose class it is of
+            package="torch",
+            pip="'modelzoo-keras[torch]'",
+            writer=_safetensors,
         ),
     )
 }

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from modelzoo.backends.kernels import halved
 from modelzoo.formats.onnx import Attribute, Constant, Operation
 from modelzoo.graph import Graph, Node, Shape
 
@@ -151,13 +152,3 @@ def common_order(values: Sequence[Value]) -> Order:
     """The order in which to compute on several values: that of most convolutions if one is in it already."""
     orders = [value.order for value in values]
     return CHANNELS_FIRST if CHANNELS_FIRST in orders else orders[0]
-
-
-def halved(name: str, array: np.ndarray) -> np.ndarray:
-    """The array in float16; raises ValueError for values that would become infinite."""
-    limit = np.finfo(np.float16).max
-    if array.size and max(array.max(), -array.min()) > limit:
-        raise ValueError(
-            f"Expected values below {limit:g} for half precision in {name!r}: write f32 instead."
-        )
-    return array.astype(np.float16)

@@ -121,6 +121,50 @@ def litert_tensors(path: str, names: list[str]) -> Run:
     return run
 
 
+def torch(path: str, names: list[str]) -> Run:
+    import torch as runtime
+
+    return _channels_first(runtime.export.load(path).module(), names)  # which the caller has just written
+
+
+def torchvision(path: str, names: list[str]) -> Run:
+    return _state_dict(path, names)
+
+
+def timm(path: str, names: list[str]) -> Run:
+    return _state_dict(path, names)
+
+
+def _state_dict(path: str, names: list[str]) -> Run:
+    """The class that the file names, with exactly its tensors."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads(file.metadata()["class"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if facts["package"] == "timm":
+        model = import_module("timm").create_model(facts["name"], pretrained=False, **facts["arguments"])
+    else:
+        models = import_module("torchvision.models")
+        model = models.get_model(facts["name"], weights=None, **facts["arguments"])
+    model.load_state_dict(tensors, strict=True)
+    return _channels_first(model.eval(), names)
+
+
+def _channels_first(model: Any, names: list[str]) -> Run:
+    """Images and maps have their channels second in PyTorch, and last in what is compared."""
+    import torch as runtime
+
+    def run(inputs: Inputs) -> list[Any]:
+        given = [runtime.from_numpy(array) for array in inputs.values()]
+        with runtime.no_grad():
+            found = model(*(x.permute(0, 3, 1, 2) if x.ndim == 4 else x for x in given))
+        values = [found[name] for name in names] if isinstance(found, dict) else [found]
+        return [(y.permute(0, 2, 3, 1) if y.ndim == 4 else y).numpy() for y in values]
+
+    return run
+
+
 RUNTIMES = {
     "onnxruntime": onnxruntime,
     "openvino": openvino,
@@ -128,6 +172,9 @@ RUNTIMES = {
     "litert": litert,
     "python": python,
     "litert_tensors": litert_tensors,
+    "torch": torch,
+    "torchvision": torchvision,
+    "timm": timm,
 }
 
 

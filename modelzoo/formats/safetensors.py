@@ -7,6 +7,7 @@ would build of the header is bounded here, before it sees the file.
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -39,6 +40,7 @@ SAFETENSORS_LENGTH = struct.Struct("<Q")
 SAFETENSORS_MAX_HEADER = 100_000_000  # bytes; the format's own limit
 MAX_HEADER_BYTES = 2**24  # 160 for each of as many tensors as are allowed; the hub's largest have a megabyte
 MAX_HEADER_VALUES = 10 * MAX_TENSORS  # numbers, names and words: a tensor of four dimensions has eight
+ALIGNMENT = 8  # bytes, of where the values begin
 SAFETENSORS_METADATA = "__metadata__"  # the key of the header that is no tensor
 METADATA_KEY = b'"__metadata__"'
 BF16 = "BF16"
@@ -146,7 +148,9 @@ class _Header(NamedTuple):
         return Stored(0, self.shape, SAFETENSORS_TYPES[self.type]).info
 
 
-def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> list[Path]:
+def write_safetensors(
+    path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> list[Path]:
     """Writes the arrays, in the order that the package chooses; returns the file.
 
     Raises ConversionError for a name or dtype that such a file cannot have.
@@ -160,9 +164,45 @@ def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> list[Path
     stored = {name: as_stored(name, array, KIND) for name, array in arrays.items()}
     with atomic_write(path) as temporary:
         mode = temporary.stat().st_mode
-        save_file(stored, temporary)
+        save_file(stored, temporary, dict(metadata) if metadata else None)
         temporary.chmod(mode)  # the package's files are readable for their owner alone
     return [path]
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts of a file's header, by name; its tensors are not read.
+
+    Raises OSError, and ValueError for a file that is not of the format.
+    """
+    found = _header(path).get(SAFETENSORS_METADATA, {})
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise ValueError("its metadata is no texts by name")
+    return found
+
+
+def with_metadata(path: Path, texts: Mapping[str, str]) -> None:
+    """Writes a file again with more texts in its header. Raises as read_metadata does."""
+    header = _header(path)
+    header = {**header, SAFETENSORS_METADATA: {**read_metadata(path), **texts}}
+    content = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    content += b" " * (-len(content) % ALIGNMENT)
+    with atomic_write(path) as temporary, path.open("rb") as source, temporary.open("wb") as target:
+        source.seek(
+            SAFETENSORS_LENGTH.size + SAFETENSORS_LENGTH.unpack(source.read(SAFETENSORS_LENGTH.size))[0]
+        )
+        target.write(SAFETENSORS_LENGTH.pack(len(content)) + content)
+        shutil.copyfileobj(source, target)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """The header as JSON has it, whose size is bounded."""
+    _require_small_header(path)
+    with path.open("rb") as file:
+        (length,) = SAFETENSORS_LENGTH.unpack(file.read(SAFETENSORS_LENGTH.size))
+        found = json.loads(file.read(length))
+    if not isinstance(found, dict):
+        raise ValueError("its header is no object")
+    return found
 
 
 def is_safetensors(path: Path) -> bool:

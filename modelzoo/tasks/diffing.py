@@ -20,12 +20,12 @@ from modelzoo.exporters.samples import DEFAULT_SIDE
 from modelzoo.images import preprocess
 from modelzoo.registry import Preprocessing
 from modelzoo.store import PRETRAINED
-from modelzoo.tasks import exporting
+from modelzoo.tasks import networks
 
 if TYPE_CHECKING:
     from modelzoo.images import ImageInput
 
-GRAPHS = (exporting.KERAS_FILE,)  # endings of files that are read as graphs
+GRAPHS = (networks.KERAS_FILE,)  # endings of files that are read as graphs
 WITH = "="  # between a name and its weights
 
 
@@ -98,7 +98,7 @@ def _opened(given: object, weights: str | os.PathLike[str] | None) -> Generator[
         before, mark, after = name.partition(WITH)
         if mark and not path.exists():
             name, weights = before, after
-    with exporting.network(name or given, weights, open_sides=False) as network:
+    with networks.opened(name or given, weights) as (_, network):
         side = GraphSide(name or network.graph.name, network.graph, network.arrays)
         yield _Side(side, network.metadata, network)
 
@@ -126,9 +126,9 @@ def _images(first: _Side, second: _Side, image: ImageInput | None) -> np.ndarray
     if network is not None and image is None and known is None:
         return next(iter(network.samples.batches(network.graph)[0].values()))[:1]
     height, width = _size(network)
-    facts = exporting.plain_preprocessing(DEFAULT_SIDE) if known is None else Preprocessing(**known)
+    facts = networks.plain_preprocessing(DEFAULT_SIDE) if known is None else Preprocessing(**known)
     facts = replace(facts, crop_size=max(height or facts.crop_size, width or 0))
-    batch = preprocess(exporting.photograph() if image is None else image, facts)
+    batch = preprocess(networks.photograph() if image is None else image, facts)
     return batch[:, : height or facts.crop_size, : width or facts.crop_size]
 
 
