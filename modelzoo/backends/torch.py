@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 
 from modelzoo.backends.kernels import halved
+from modelzoo.backends.torch_import import Tensor, torch
 from modelzoo.backends.torch_layout import NAMES, arranged
 from modelzoo.backends.torch_operations import OPERATIONS, constants
 from modelzoo.graph import Graph, Node
@@ -74,7 +74,7 @@ class Network(torch.nn.Module):
             self._layers[layer] = plain
         return self._layers[layer]
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
+    def forward(self, *inputs: Tensor) -> Tensor | dict[str, Tensor]:
         graph = self._graph
         values = dict(zip(graph.inputs, inputs, strict=True))
         for node in graph.nodes:
@@ -84,5 +84,5 @@ class Network(torch.nn.Module):
         found = {name: values[value] for name, value in graph.outputs.items()}
         return found if len(found) > 1 else found[next(iter(found))]
 
-    def _weight(self, module: str, name: str) -> torch.Tensor:
+    def _weight(self, module: str, name: str) -> Tensor:
         return getattr(self.get_submodule(module), name).float()

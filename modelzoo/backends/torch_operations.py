@@ -10,10 +10,9 @@ import functools
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import torch
-from torch.nn import functional
 
 from modelzoo.backends import torch_windows as windows
+from modelzoo.backends.torch_import import Tensor, functional, torch
 from modelzoo.graph import Node, Operator
 from modelzoo.graph.convolutions import Conv, Dense, DepthwiseConv, SeparableConv, TransposedConv
 from modelzoo.graph.elementwise import (
@@ -40,7 +39,6 @@ from modelzoo.graph.shaping import (
     ZeroPadding,
 )
 
-Tensor = torch.Tensor
 Weights = Mapping[str, Tensor]  # of one operator, by their names in it
 MAP = 4  # axes of images and feature maps
 SMALLEST_DEVIATION = 1e-7  # that Keras divides by

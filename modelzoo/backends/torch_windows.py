@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import torch
-from torch.nn import functional
-
+from modelzoo.backends.torch_import import Tensor, functional, torch
 from modelzoo.graph.convolutions import Conv, DepthwiseConv, SeparableConv, TransposedConv
 from modelzoo.graph.pooling import AveragePool, GlobalPool, MaxPool
 from modelzoo.graph.shaping import Cropping, UpSampling
 from modelzoo.graph.windows import Margins, Padding, Pair, extent, same_margin
 
-Tensor = torch.Tensor
 Weights = Mapping[str, Tensor]
 
 
@@ -90,7 +87,8 @@ def transposed_conv(op: TransposedConv, weights: Weights, x: Tensor) -> Tensor:
         cut = tuple((side // 2, side - side // 2) if side > 0 else (0, side) for side in beyond)
     else:
         cut = tuple((0, min(side, 0)) for side in beyond)
-    y = padded(larger, tuple((-before, -after) for before, after in cut))
+    (top, bottom), (left, right) = cut
+    y = padded(larger, ((-top, -bottom), (-left, -right)))
     return y + weights["bias"].reshape(-1, 1, 1) if op.bias else y
 
 

@@ -122,7 +122,7 @@ def litert_tensors(path: str, names: list[str]) -> Run:
 
 
 def torch(path: str, names: list[str]) -> Run:
-    import torch as runtime
+    runtime: Any = import_module("torch")
 
     return _channels_first(runtime.export.load(path).module(), names)  # which the caller has just written
 
@@ -153,7 +153,7 @@ def _state_dict(path: str, names: list[str]) -> Run:
 
 def _channels_first(model: Any, names: list[str]) -> Run:
     """Images and maps have their channels second in PyTorch, and last in what is compared."""
-    import torch as runtime
+    runtime: Any = import_module("torch")
 
     def run(inputs: Inputs) -> list[Any]:
         given = [runtime.from_numpy(array) for array in inputs.values()]

@@ -23,9 +23,8 @@ def write(path: Path, graph: Graph, arrays: Arrays, texts: Texts, options: Optio
     It takes images as (batch, channels, height, width). "f16" keeps kernels and matrices in float16. Raises
     ValueError for what torch.export cannot trace.
     """
-    import torch
-
     from modelzoo.backends.torch import Network
+    from modelzoo.backends.torch_import import torch
 
     lazily = arrays
     if options.fold:
@@ -53,11 +52,11 @@ def _example(graph: Graph, shape: Shape) -> tuple[int, ...]:
 
 def _open_axes(graph: Graph) -> tuple[dict[int, Any], ...]:
     """Of each input the axes that are open, as torch.export takes them."""
-    from torch.export import Dim
+    from modelzoo.backends.torch_import import torch
 
     orders = ((0, 3, 1, 2) if len(shape) == 4 else range(len(shape)) for shape in graph.inputs.values())
     return tuple(
-        {place: Dim.DYNAMIC for place, axis in enumerate(order) if shape[axis] is None}
+        {place: torch.export.Dim.DYNAMIC for place, axis in enumerate(order) if shape[axis] is None}
         for order, shape in zip(orders, graph.inputs.values(), strict=True)
     )
 

@@ -98,7 +98,7 @@ def _opened(given: object, weights: str | os.PathLike[str] | None) -> Generator[
         before, mark, after = name.partition(WITH)
         if mark and not path.exists():
             name, weights = before, after
-    with networks.opened(name or given, weights) as (_, network):
+    with networks.opened(cast("object", name or given), weights) as (_, network):
         side = GraphSide(name or network.graph.name, network.graph, network.arrays)
         yield _Side(side, network.metadata, network)
 
