@@ -234,7 +234,7 @@ def test_a_file_says_what_it_is_and_carries_its_proof(format, exported):
     assert found.proof["comparisons"][0]["relative_l2"] < 1e-5
 
 
-@pytest.mark.parametrize("format", [INSTALLED[n] for n, f in FORMATS.items() if f.suffix in DEPLOYED])
+@pytest.mark.parametrize("format", [p for n, p in INSTALLED.items() if FORMATS[n].suffix in DEPLOYED])
 def test_a_file_classifies_with_nothing_but_itself(format, exported, tmp_path):
     """Under another name, without a cache: the answers are the model's own."""
     path = tmp_path / f"anything{FORMATS[format].suffix}"

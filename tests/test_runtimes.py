@@ -393,7 +393,8 @@ def test_an_f32_network_stays_one_under_another_global_policy(small_file):
     [
         (
             {"runtime": "tensorrt"},
-            "runtime must be one of auto, openvino, keras, onnxruntime, litert, not 'tensorrt'",
+            "runtime must be one of auto, openvino, keras, onnxruntime, litert, tensorflow, coreml, "
+            "not 'tensorrt'",
         ),
         ({"precision": "int8"}, "precision must be one of f32, bf16, f16, not 'int8'"),
         ({"runtime": "keras", "precision": "bf16"}, "precision 'bf16' is OpenVINO's; runtime 'keras'"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("f32", "f16")
 # As modelzoo.exporters lists them, which imports NumPy.
-FORMATS = ("onnx", "openvino", "keras", "litert", "python", "torch", "safetensors")
+FORMATS = ("onnx", "openvino", "keras", "litert", "python", "torch", "safetensors", "saved_model", "coreml")
 
 
 def add_commands(commands: Any) -> None:
@@ -34,11 +34,13 @@ def add_commands(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help=".onnx, .xml, .keras, .tflite, .py, .pt2 or .safetensors",
+        help=".onnx, .xml, .keras, .tflite, .py, .pt2, .safetensors or .mlpackage; of a SavedModel a folder",
     )
     add_file(command, "-w", "--weights", default="pretrained", help="a weight file instead")
     help_ = "f16: half of the bytes; computed with in f32"
     command.add_argument("--precision", choices=PRECISIONS, default="f32", help=help_)
+    help_ = "Core ML: take images, one at a time, instead of prepared values"
+    command.add_argument("--image-input", action="store_true", help=help_)
     help_ = "leave a file that does not answer as the model does, for a look at it"
     command.add_argument("--keep", action="store_true", help=help_)
 
@@ -55,6 +57,7 @@ def _export(options: argparse.Namespace) -> int:
         format=options.to,
         weights=options.weights,
         precision=options.precision,
+        image_input=options.image_input,
         keep=options.keep,
     )
     if options.json:
@@ -68,13 +71,17 @@ def _export(options: argparse.Namespace) -> int:
 
 def _print_exported(found: Exported) -> None:
     say(f"{found.path}: {found.bytes:,} bytes, written in {found.seconds:.2f} s")
-    say(f"proven in {found.proof_seconds:.1f} s: {found.proof.runtime} beside {found.proof.reference}")
+    proof = found.proof
+    done = "checked" if proof.checked else "proven"
+    say(f"{done} in {found.proof_seconds:.1f} s: {proof.runtime} beside {proof.reference}")
+    for words in filter(None, (proof.checked, proof.images)):
+        say(f"  {words}")
     for comparison in found.proof.comparisons:
         say(f"  {_sizes(comparison)}: {comparison}")
 
 
 def _sizes(comparison: Comparison) -> str:
-    return ", ".join("x".join(map(str, shape[1:-1] or shape[1:])) for shape in comparison.inputs)
+    return ", ".join("x".join(map(str, shape[1:-1] or shape[1:])) or "files" for shape in comparison.inputs)
 
 
 def _inspect(options: argparse.Namespace) -> int:
@@ -105,6 +112,8 @@ def _facts(found: Inspection) -> Iterator[tuple[str, str]]:
         yield name, str(value)
     proof = found.proof
     yield "proof", f"{proof.get('runtime', 'unknown')} beside {proof.get('reference', 'nothing')}"
+    for words in filter(None, (proof.get("checked"), proof.get("images"))):
+        yield "", str(words)
     for comparison in proof.get("comparisons", []):
         yield "", _compared(comparison)
 

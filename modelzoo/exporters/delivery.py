@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from modelzoo import files
 from modelzoo.errors import ExportError, ModelZooError, OutputError, readable
 from modelzoo.exporters.formats import Format
-from modelzoo.exporters.metadata import PROOF, Metadata
+from modelzoo.exporters.metadata import PROOF, VERSION
+from modelzoo.exporters.network import Network
 from modelzoo.exporters.options import Options
 from modelzoo.exporters.proof import Proof, prove
-from modelzoo.exporters.samples import Samples
-from modelzoo.graph import Graph
+from modelzoo.exporters.proof_images import with_images
 
 
 @dataclass(frozen=True)
@@ -32,16 +30,6 @@ class Exported:
     proof: Proof
 
 
-@dataclass(frozen=True)
-class Network:
-    """What is exported: a graph, its weights by path, read when they are asked for, and its metadata."""
-
-    graph: Graph
-    arrays: Mapping[str, np.ndarray]
-    metadata: Metadata
-    samples: Samples
-
-
 def deliver(
     network: Network, path: Path, format: Format, options: Options, *, keep: bool = False
 ) -> Exported:
@@ -54,6 +42,7 @@ def deliver(
     if options.precision not in format.precisions:
         there = " and ".join(format.precisions)
         raise ExportError(f"{format.title} files are in {there}, not in {options.precision!r}.")
+    _check_free(path, format)
     with _written(path), _beside(path) as folder:
         writer = format.writer()
         start, written = time.perf_counter(), folder / path.name
@@ -75,6 +64,26 @@ def deliver(
     return Exported(path, format.name, size, done - start, time.perf_counter() - done, proof)
 
 
+def _check_free(path: Path, format: Format) -> None:
+    """Raises OutputError where something stands that is not to be replaced."""
+    if format.marker is None:
+        if path.is_dir():
+            raise OutputError(f"{readable(str(path))} is a folder; give the name of a file.")
+    elif path.exists() and not _is_ours(path, format):
+        raise OutputError(
+            f"{readable(str(path))} is there and was not exported by modelzoo to {format.title}, which "
+            "writes a folder: give a name that nothing has."
+        )
+
+
+def _is_ours(path: Path, format: Format) -> bool:
+    """Whether this is a folder that modelzoo exported to the format."""
+    try:
+        return format.is_folder(path) and VERSION in format.writer().read_texts(path)
+    except (ValueError, OSError):
+        return False
+
+
 def _proven(network: Network, written: Path, format: Format, options: Options) -> Proof:
     """The proof of a file that agrees with the network; raises ExportError for one that does not."""
     if format.check is not None:
@@ -83,7 +92,7 @@ def _proven(network: Network, written: Path, format: Format, options: Options) -
             options.precision,
             0.0,
             (),
-            checked=format.check(written, network.graph, network.arrays),
+            checked=format.check(written, network.graph, network.arrays, options),
         )
     proof = prove(
         written,
@@ -93,6 +102,8 @@ def _proven(network: Network, written: Path, format: Format, options: Options) -
         network.samples,
         precision=options.precision,
     )
+    if format.answers_images and network.metadata.preprocessing is not None:
+        proof = with_images(proof, written, format.runtime, network)
     if proof.failures:
         lines = "; ".join(map(str, proof.failures[:2]))
         raise ExportError(
@@ -103,8 +114,27 @@ def _proven(network: Network, written: Path, format: Format, options: Options) -
 
 
 def _move(format: Format, written: Path, path: Path) -> None:
+    if format.marker is not None:
+        _move_folder(written, path)
+        return
     for source, target in zip(format.files(written), format.files(path), strict=True):
         files.replace(source, target)
+
+
+def _move_folder(written: Path, path: Path) -> None:
+    """Gives a folder its name; one that modelzoo wrote before goes with the temporary folder."""
+    for file in files.files_in(written):
+        files.sync(file)
+    before = written.with_name("before")
+    if path.is_dir():
+        path.rename(before)
+    try:
+        written.rename(path)
+    except OSError:
+        if before.is_dir():
+            before.rename(path)
+        raise
+    files.sync_folder(path.parent)
 
 
 @contextmanager
@@ -119,8 +149,6 @@ def _beside(path: Path) -> Generator[Path]:
 @contextmanager
 def _written(path: Path) -> Generator[None]:
     """What the disk refuses, as one sentence."""
-    if path.is_dir():
-        raise OutputError(f"{readable(str(path))} is a folder; give the name of a file.")
     try:
         yield
     except ModelZooError:  # some of which are OSErrors, too

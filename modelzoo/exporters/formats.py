@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from modelzoo.errors import ExportError, quoted, readable
 from modelzoo.exporters.options import Arrays, Options, Precision, Texts
+from modelzoo.files import files_in
 
 if TYPE_CHECKING:
     from modelzoo.graph import Graph
@@ -36,6 +38,9 @@ class Format:
     runtime: what runs its files, as runner.py calls it.
     package: what must be importable to write and to prove; pip: what installs it.
     besides: the endings of further files that belong to one.
+    marker: where a product is a folder, the file in it by which one is known. A format without a suffix is
+        known by that alone.
+    answers_images: whether its files take encoded images, too.
     check: where nothing here runs the files: reads one back and says in words what it compared by value;
         raises ExportError where that differs.
     """
@@ -51,10 +56,14 @@ class Format:
     open_sides: bool = True  # of images; all formats keep the batch open
     computed_padding: bool = True  # also where what is padded depends on those sides
     besides: tuple[str, ...] = ()
-    check: Callable[[Path, Graph, Arrays], str] | None = None
+    marker: str | None = None
+    answers_images: bool = False
+    check: Callable[[Path, Graph, Arrays, Options], str] | None = None
 
     def files(self, path: Path) -> list[Path]:
         """All files of one that is exported; the one that is named comes last."""
+        if self.marker is not None:
+            return sorted(files_in(path))
         return [*(path.with_suffix(suffix) for suffix in self.besides), path]
 
     def require(self, options: Options | None = None) -> None:
@@ -66,47 +75,20 @@ class Format:
             if importlib.util.find_spec(package) is None:
                 raise ExportError(f"{self.title} needs the package {package}: pip install {self.pip}.")
 
-
-def _onnx() -> Writer:
-    from modelzoo.exporters import onnx
-
-    return onnx
+    def is_folder(self, path: Path) -> bool:
+        """Whether this is a folder as the format's products are, whoever wrote it."""
+        return self.marker is not None and path.is_dir() and (path / self.marker).exists()
 
 
-def _openvino() -> Writer:
-    from modelzoo.exporters import openvino
-
-    return openvino
-
-
-def _keras() -> Writer:
-    from modelzoo.exporters import keras
-
-    return keras
+def _module(name: str) -> Callable[[], Writer]:
+    """What imports the module of a format when it is asked for."""
+    return lambda: cast(Writer, importlib.import_module(f"modelzoo.exporters.{name}"))
 
 
-def _litert() -> Writer:
-    from modelzoo.exporters import litert
+def _check_coreml(path: Path, graph: Graph, arrays: Arrays, options: Options) -> str:
+    from modelzoo.exporters import coreml_check
 
-    return litert
-
-
-def _python() -> Writer:
-    from modelzoo.exporters import python
-
-    return python
-
-
-def _torch() -> Writer:
-    from modelzoo.exporters import torch
-
-    return torch
-
-
-def _safetensors() -> Writer:
-    from modelzoo.exporters import safetensors
-
-    return safetensors
+    return coreml_check.check(path, graph, arrays, fold=options.fold)
 
 
 FORMATS: dict[str, Format] = {
@@ -119,7 +101,7 @@ FORMATS: dict[str, Format] = {
             runtime="onnxruntime",
             package="onnxruntime",
             pip="'modelzoo-keras[onnx]'",
-            writer=_onnx,
+            writer=_module("onnx"),
         ),
         Format(
             "openvino",
@@ -128,7 +110,7 @@ FORMATS: dict[str, Format] = {
             runtime="openvino",
             package="openvino",
             pip="openvino",
-            writer=_openvino,
+            writer=_module("openvino"),
             besides=(".bin",),
         ),
         Format(
@@ -138,7 +120,7 @@ FORMATS: dict[str, Format] = {
             runtime="keras",
             package="keras",
             pip="keras",
-            writer=_keras,
+            writer=_module("keras"),
             precisions=("f32",),
             computed_padding=False,
         ),
@@ -149,7 +131,7 @@ FORMATS: dict[str, Format] = {
             runtime="litert",
             package="tensorflow",
             pip="tensorflow",
-            writer=_litert,
+            writer=_module("litert"),
             open_sides=False,
         ),
         Format(
@@ -159,7 +141,7 @@ FORMATS: dict[str, Format] = {
             runtime="python",
             package="keras",
             pip="keras",
-            writer=_python,
+            writer=_module("python"),
             precisions=("f32",),
             besides=(".h5",),
             computed_padding=False,
@@ -171,7 +153,7 @@ FORMATS: dict[str, Format] = {
             runtime="torch",
             package="torch",
             pip="'modelzoo-keras[torch]'",
-            writer=_torch,
+            writer=_module("torch"),
         ),
         Format(
             "safetensors",
@@ -180,7 +162,31 @@ FORMATS: dict[str, Format] = {
             runtime="",  # the package whose class it is of
             package="torch",
             pip="'modelzoo-keras[torch]'",
-            writer=_safetensors,
+            writer=_module("safetensors"),
+        ),
+        Format(
+            "saved_model",
+            "",
+            "SavedModel",
+            runtime="tensorflow",
+            package="tensorflow",
+            pip="tensorflow",
+            writer=_module("saved_model"),
+            precisions=("f32",),
+            marker="saved_model.pb",
+            answers_images=True,
+        ),
+        Format(
+            "coreml",
+            ".mlpackage",
+            "Core ML",
+            runtime="coreml",
+            package="coremltools",
+            pip="'modelzoo-keras[coreml]'",
+            writer=_module("coreml"),
+            open_sides=False,
+            marker="Manifest.json",
+            check=_check_coreml,
         ),
     )
 }
@@ -188,15 +194,24 @@ FORMATS: dict[str, Format] = {
 
 def format_of(path: Path, name: str | None = None) -> Format:
     """The format of this name, or of the file's ending. Raises ExportError if they are none or differ."""
-    by_ending = next((f for f in FORMATS.values() if f.suffix == path.suffix.lower()), None)
     if name is not None and name not in FORMATS:
         raise ExportError(f"Expected a format among {', '.join(FORMATS)}, got {quoted(name)}.")
+    by_ending = next((f for f in FORMATS.values() if f.suffix and f.suffix == path.suffix.lower()), None)
+    if by_ending is None:
+        folder = next((f for f in FORMATS.values() if not f.suffix and f.is_folder(path)), None)
+        by_ending = folder if name is None or FORMATS[name].suffix else FORMATS[name]
     found = by_ending if name is None else FORMATS[name]
     if found is None:
-        endings = ", ".join(f.suffix for f in FORMATS.values())
-        raise ExportError(f"Expected a file that ends in {endings}, got {readable(str(path))}.")
-    if found is not by_ending:
+        endings = ", ".join(f.suffix for f in FORMATS.values() if f.suffix)
         raise ExportError(
-            f"Expected a file that ends in {found.suffix} for {found.title}, got {readable(str(path))}."
+            f"Expected a file that ends in {endings}, or a folder with {_markers()}, "
+            f"got {readable(str(path))}."
         )
+    if found is not by_ending:
+        expected = f"a file that ends in {found.suffix}" if found.suffix else "a name with another ending"
+        raise ExportError(f"Expected {expected} for {found.title}, got {readable(str(path))}.")
     return found
+
+
+def _markers() -> str:
+    return ", ".join(f.marker for f in FORMATS.values() if f.marker and not f.suffix)

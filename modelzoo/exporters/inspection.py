@@ -28,7 +28,9 @@ def inspect(path: Path) -> Inspection:
     Raises ExportError for a file that modelzoo did not export, or that is damaged; OSError if there is none.
     """
     format = format_of(path)
-    with path.open("rb"):  # says in plain words that it cannot be read
+    with (path if format.marker is None else path / format.marker).open(
+        "rb"
+    ):  # says in plain words that it cannot be read
         pass
     try:
         texts = format.writer().read_texts(path)

@@ -10,6 +10,7 @@ from modelzoo import files
 from modelzoo.exporters.keras import STAMP, add_text, read_texts
 from modelzoo.exporters.metadata import Metadata
 from modelzoo.exporters.options import Arrays, Options, Texts
+from modelzoo.exporters.saved_model import save
 from modelzoo.graph import Graph
 
 LABELS = "labels.txt"  # as TensorFlow Lite's own tools call it, in the archive at the end of the file
@@ -37,7 +38,7 @@ def _converted(graph: Graph, arrays: Arrays, precision: str) -> bytes:
 
     tf: Any = tensorflow
     with files.temporary_directory() as folder:
-        _save(tf, graph, arrays, folder)
+        save(folder, graph, arrays)
         converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
         if precision == "f16":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -47,20 +48,3 @@ def _converted(graph: Graph, arrays: Arrays, precision: str) -> bytes:
         except Exception as error:  # of MLIR, of many lines
             words = str(error).strip().splitlines() or [type(error).__name__]
             raise ValueError(words[-1]) from error
-
-
-def _save(tf: Any, graph: Graph, arrays: Arrays, folder: Path) -> None:
-    """Saves the network as one function of its inputs by name, which gives its outputs by name."""
-    from modelzoo.exporters.keras import model_of
-
-    model = model_of(graph, arrays, as_dict=True)
-
-    def answer(**inputs: Any) -> Any:
-        given = next(iter(inputs.values())) if len(inputs) == 1 else inputs
-        return model(given, training=False)
-
-    specs = {name: tf.TensorSpec(shape, tf.float32, name=name) for name, shape in graph.inputs.items()}
-    function = tf.function(answer).get_concrete_function(**specs)
-    module = tf.Module()
-    module.variables_ = [variable.value for variable in model.variables]
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": function})

@@ -41,9 +41,11 @@ class Options:
     fold: whether batch norms become part of the kernels before them, where the writer can do both.
     producer: the program that writes, and its version.
     state_dict: whose state dict is written, where the format holds one.
+    image_input: whether a Core ML package takes images, one at a time, and prepares their levels by itself.
     """
 
     precision: Precision = "f32"
     fold: bool = True
     producer: tuple[str, str] = ("modelzoo", "")
     state_dict: StateDict | None = None
+    image_input: bool = False

@@ -68,6 +68,7 @@ class Proof:
     """What a file answered, beside what its network does.
 
     checked: where nothing here runs the file, what was read back from it and compared, in words.
+    images: where the file prepares images by itself, how its pixels differ from modelzoo's, in words.
     """
 
     runtime: str
@@ -76,6 +77,7 @@ class Proof:
     comparisons: tuple[Comparison, ...]
     reference: str = REFERENCE
     checked: str = ""
+    images: str = ""
 
     @property
     def failures(self) -> list[Comparison]:
@@ -117,9 +119,7 @@ def run(path: Path, runtime: str, batches: Sequence[Arrays], names: Sequence[str
         given, got = folder / "inputs.npz", folder / "outputs.npz"
         keyed = {f"{n}/{name}": array for n, batch in enumerate(batches) for name, array in batch.items()}
         np.savez(given, **keyed)  # type: ignore[arg-type]
-        most_bytes = MEMORY + PER_BYTE * sum(
-            file.stat().st_size for file in path.parent.glob(f"{path.stem}*")
-        )
+        most_bytes = MEMORY + PER_BYTE * sum(map(files.size_of, path.parent.glob(f"{path.stem}*")))
         words = (str(RUNNER), runtime, str(path), str(given), str(got), str(most_bytes), json.dumps(names))
         command = [sys.executable, "-P", *words]  # -P: the folder of the program is none to import from
         try:

@@ -121,6 +121,20 @@ def litert_tensors(path: str, names: list[str]) -> Run:
     return run
 
 
+def tensorflow(path: str, names: list[str]) -> Run:
+    runtime = import_module("tensorflow")
+    loaded = runtime.saved_model.load(path)  # which this program's caller has just written
+
+    def run(inputs: Inputs) -> list[Any]:
+        found: dict[str, Any] = {}
+        for signature in loaded.signatures.values():  # all that take these inputs
+            if signature.structured_input_signature[1].keys() == inputs.keys():
+                found |= signature(**{name: runtime.constant(array) for name, array in inputs.items()})
+        return [_plain(found[name].numpy()) for name in names]
+
+    return run
+
+
 def torch(path: str, names: list[str]) -> Run:
     runtime: Any = import_module("torch")
 
@@ -165,6 +179,11 @@ def _channels_first(model: Any, names: list[str]) -> Run:
     return run
 
 
+def _plain(array: Any) -> Any:
+    """Texts as NumPy can store them without pickling."""
+    return array.astype(np.bytes_) if array.dtype == object else array
+
+
 RUNTIMES = {
     "onnxruntime": onnxruntime,
     "openvino": openvino,
@@ -175,6 +194,7 @@ RUNTIMES = {
     "torch": torch,
     "torchvision": torchvision,
     "timm": timm,
+    "tensorflow": tensorflow,
 }
 
 

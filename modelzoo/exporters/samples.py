@@ -18,10 +18,14 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Samples:
-    """A photograph as the network takes it, (height, width, channels), and the size it was trained at."""
+    """A photograph as the network takes it, (height, width, channels), and the size it was trained at.
+
+    encoded: the photograph as a file; none where it is not known how images are prepared for the network.
+    """
 
     photograph: np.ndarray
     size: tuple[int, int] = (DEFAULT_SIDE, DEFAULT_SIDE)
+    encoded: bytes = b""
 
     def batches(self, graph: Graph) -> list[Mapping[str, np.ndarray]]:
         """Inputs by name, three of each: the photograph, its mirror image and noise, at each size."""

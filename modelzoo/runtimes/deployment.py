@@ -15,7 +15,7 @@ from modelzoo.errors import UnknownModel, quoted, readable
 from modelzoo.registry import Entry
 from modelzoo.store import PRETRAINED
 
-Runtime = Literal["auto", "openvino", "keras", "onnxruntime", "litert"]
+Runtime = Literal["auto", "openvino", "keras", "onnxruntime", "litert", "tensorflow", "coreml"]
 Precision = Literal["f32", "bf16", "f16"]  # what OpenVINO computes in
 Crops = Literal[1, 10]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
@@ -26,7 +26,9 @@ FILES: dict[str, Runtime] = {  # that modelzoo exports, by their ending
     ".xml": "openvino",
     ".keras": "keras",
     ".tflite": "litert",
+    ".mlpackage": "coreml",
 }
+SAVED_MODEL = "saved_model.pb"  # in a folder that is a SavedModel
 DEFAULT_MODEL = "resnet9_cifar10"  # it comes with the package, so it always answers
 
 
@@ -40,7 +42,7 @@ class Deployment:
     runtime: "openvino", on the CPU; "keras", on any of Keras' backends and devices; or "auto", the fastest
         available: OpenVINO, unless it cannot be imported or KERAS_BACKEND chooses another backend than
         TensorFlow (for a GPU, say). Kept as what it means here: all machines of a cluster run the same.
-        "onnxruntime" and "litert" are for exported .onnx and .tflite files.
+        "onnxruntime", "litert" and "tensorflow" are for exported .onnx and .tflite files and SavedModels.
     precision: what OpenVINO computes in: "f32", or on request "bf16" or "f16" if the CPU can.
     crops: 10 takes the mean over the corners, the center and their mirror images.
     fast_decode: decodes JPEGs at reduced resolution: faster, slightly different pixels.
@@ -82,6 +84,8 @@ class Deployment:
     def file(self) -> Path | None:
         """The exported file that answers; None for a name of the registry."""
         path = Path(self.model)
+        if _is_saved_model(path, self.model):
+            return path
         if path.suffix.lower() not in FILES or self.model in registry.current().entries:
             return None
         return path if path.suffix.lower() != ".keras" or path.is_file() else None
@@ -108,6 +112,17 @@ class Deployment:
         return cls(**json.loads(text))
 
 
+def _is_saved_model(path: Path, name: str) -> bool:
+    """Whether this is the folder of a SavedModel, and no name of the registry."""
+    if not (path / SAVED_MODEL).is_file():
+        return False
+    try:
+        registry.info(name)
+    except UnknownModel:
+        return True
+    return False
+
+
 def _check(field: str, value: object, allowed: tuple[object, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{field} must be one of {', '.join(map(str, allowed))}, not {value!r}.")
@@ -115,7 +130,7 @@ def _check(field: str, value: object, allowed: tuple[object, ...]) -> None:
 
 def _of_file(file: Path, runtime: Runtime, weights: object) -> Runtime:
     """The runtime of an exported file; raises ValueError if it is asked for on another one."""
-    own = FILES[file.suffix.lower()]
+    own = "tensorflow" if (file / SAVED_MODEL).is_file() else FILES[file.suffix.lower()]
     if runtime not in ("auto", own):
         raise ValueError(f"{readable(str(file))} runs on runtime {own!r}, not on {runtime!r}.")
     if weights != PRETRAINED:
@@ -125,7 +140,12 @@ def _of_file(file: Path, runtime: Runtime, weights: object) -> Runtime:
 
 def _chosen(runtime: Runtime) -> Runtime:
     """Which runtime "auto" means here; raises ValueError if OpenVINO is asked for and cannot be imported."""
-    if runtime in ("onnxruntime", "litert"):
+    if runtime == "tensorflow":
+        raise ValueError(
+            "runtime 'tensorflow' runs SavedModels: `modelzoo export MODEL --to saved_model -o FOLDER` "
+            "writes one; runtime 'keras' runs a name on TensorFlow."
+        )
+    if runtime in ("onnxruntime", "litert", "coreml"):
         ending = next(ending for ending, own in FILES.items() if own == runtime)
         raise ValueError(
             f"runtime {runtime!r} runs {ending} files: `modelzoo export MODEL -o FILE{ending}` writes one."

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,13 @@ from modelzoo.errors import ExportError, quoted, readable
 from modelzoo.exporters import inspect
 from modelzoo.runtimes.anew import MadeAnew
 from modelzoo.runtimes.deployment import Precision, Runtime
+from modelzoo.runtimes.saved_model import SavedModelPredictor
 
 if TYPE_CHECKING:
     from modelzoo.runtimes.keras import KerasPredictor
     from modelzoo.runtimes.openvino import OpenVINOPredictor
+
+LITERT = "ai_edge_litert"  # LiteRT's own package; TensorFlow has the same interpreter
 
 
 class OnnxPredictor(MadeAnew):
@@ -82,22 +86,30 @@ class LitertPredictor(MadeAnew):
 def _interpreter() -> Any:
     """LiteRT's interpreter: its own package's, or TensorFlow's."""
     try:
-        return import_module("ai_edge_litert.interpreter").Interpreter
+        return import_module(f"{LITERT}.interpreter").Interpreter
     except ImportError:
         return import_module("tensorflow.lite.python.interpreter").Interpreter
 
 
 def file_predictor(
     path: Path, runtime: Runtime, precision: Precision
-) -> OnnxPredictor | LitertPredictor | OpenVINOPredictor | KerasPredictor:
+) -> OnnxPredictor | LitertPredictor | OpenVINOPredictor | KerasPredictor | SavedModelPredictor:
     """The network of a file, ready to answer. Raises ExportError, with pip's command where that helps."""
     found = inspect(path)
-    found.format.require()
+    if runtime == "coreml":
+        raise ExportError(
+            f"{readable(str(path))} runs on Apple's systems, by Core ML, and not by modelzoo: "
+            "name the model, or export it to another format."
+        )
+    if runtime != "litert" or find_spec(LITERT) is None:
+        found.format.require()
     try:
         if runtime == "onnxruntime":
             return OnnxPredictor(path)
         if runtime == "litert":
             return LitertPredictor(path)
+        if runtime == "tensorflow":
+            return SavedModelPredictor(path)
         if runtime == "openvino":
             from modelzoo.runtimes import openvino
 

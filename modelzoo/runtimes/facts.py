@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 import modelzoo
@@ -51,10 +52,11 @@ def _weights(deployment: Deployment, options: NetworkOptions) -> str:
 
 
 def _runtime(deployment: Deployment) -> str:
-    if deployment.runtime in ("openvino", "onnxruntime"):
+    if deployment.runtime in ("openvino", "onnxruntime", "tensorflow"):
         return _with_version(deployment.runtime)
     if deployment.runtime == "litert":
-        return f"litert of {_with_version('tensorflow')}"
+        own = find_spec("ai_edge_litert") is not None  # as runtimes.exported chooses
+        return f"litert of {_with_version('ai-edge-litert' if own else 'tensorflow')}"
     return f"keras on {_with_version(settings.keras_backend())}"
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from modelzoo.runtimes.exported import LitertPredictor, OnnxPredictor
     from modelzoo.runtimes.keras import KerasPredictor
     from modelzoo.runtimes.openvino import OpenVINOPredictor
+    from modelzoo.runtimes.saved_model import SavedModelPredictor
 
 LOG = logging.getLogger("modelzoo")
 
@@ -63,7 +64,7 @@ def predictor(deployment: Deployment, options: NetworkOptions) -> Predictor:
 
 def _of_file(
     deployment: Deployment, options: NetworkOptions
-) -> OnnxPredictor | LitertPredictor | OpenVINOPredictor | KerasPredictor | None:
+) -> OnnxPredictor | LitertPredictor | OpenVINOPredictor | KerasPredictor | SavedModelPredictor | None:
     """The network of an exported file, which is as it was exported; None for a name of the registry."""
     if deployment.file is None:
         return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import modelzoo
 from modelzoo import exporters
+from modelzoo.errors import ExportError
 from modelzoo.exporters import Exported, Precision
 from modelzoo.exporters.options import Options
 from modelzoo.store import PRETRAINED
@@ -25,16 +26,19 @@ def export(
     weights: str | os.PathLike[str] | None = PRETRAINED,
     precision: Precision = "f32",
     fold: bool = True,
+    image_input: bool = False,
     keep: bool = False,
 ) -> Exported:
     """Writes a model for another runtime, which must answer as the model does before the file is there.
 
     model: a name of the registry; a modelzoo weight file; a .keras file; or a functional or Sequential
         keras.Model of operators that modelzoo.graph has.
-    format: a key of modelzoo.exporters.FORMATS, "onnx" for one; by default what the path's ending says.
+    format: a key of modelzoo.exporters.FORMATS, "onnx" for one; by default what the path's ending says, which
+        of a SavedModel is none: it is a folder.
     weights: of a name, as in modelzoo.load.
     precision: "f16" keeps kernels and matrices in half of the bytes; the runtime computes in float32.
     fold: ONNX's batch norms become part of the kernels before them.
+    image_input: a Core ML package takes images, one at a time, and prepares their levels by itself.
     keep: leaves a file that does not agree, for a look at it; the error is raised all the same.
 
     Raises ExportError for a network that the format cannot hold, a missing package, and a file that does not
@@ -43,7 +47,9 @@ def export(
     target = Path(path)
     found = exporters.format_of(target, format)
     found.require()
-    options = Options(precision, fold, ("modelzoo", modelzoo.__version__))
+    if image_input and found.name != "coreml":
+        raise ExportError(f"{found.title} takes no images: image_input is for Core ML.")
+    options = Options(precision, fold, ("modelzoo", modelzoo.__version__), image_input=image_input)
     with networks.opened(model, weights, found) as (entry, network):
         if found.name == STATE_DICT:
             network, state_dict = state_dict_of(entry, network)

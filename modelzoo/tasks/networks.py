@@ -13,7 +13,7 @@ from typing import Any, cast
 from modelzoo import labels, registry, store, zoo
 from modelzoo.errors import ExportError, UnknownModel, WeightsMismatch, readable
 from modelzoo.exporters import Format, Metadata, Samples
-from modelzoo.exporters.delivery import Network
+from modelzoo.exporters.network import Network
 from modelzoo.exporters.samples import DEFAULT_SIDE
 from modelzoo.graph import Shape
 from modelzoo.graph.shaping import SamePadding
@@ -120,7 +120,8 @@ def _provenance(weights: zoo.Weights) -> Mapping[str, Any]:
 
 def _samples(entry: Entry) -> Samples:
     height, width, _ = entry.graph.input_shape
-    return Samples(preprocess(photograph(), entry.preprocessing)[0], (height, width))
+    image = photograph()
+    return Samples(preprocess(image, entry.preprocessing)[0], (height, width), image)
 
 
 def photograph() -> bytes:
