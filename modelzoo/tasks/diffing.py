@@ -13,9 +13,9 @@ import numpy as np
 
 from modelzoo.errors import ExportError, readable
 from modelzoo.exporters import FORMATS, Metadata, inspect
-from modelzoo.exporters.delivery import Network
 from modelzoo.exporters.diff import Difference, FileSide, GraphSide, compare, compare_files
 from modelzoo.exporters.diff import precision_tolerance as tolerance_of
+from modelzoo.exporters.network import Network
 from modelzoo.exporters.samples import DEFAULT_SIDE
 from modelzoo.images import preprocess
 from modelzoo.registry import Preprocessing

@@ -10,7 +10,7 @@ import numpy as np
 
 from modelzoo.conversion.torch_classes import torch_class
 from modelzoo.errors import ExportError
-from modelzoo.exporters.delivery import Network
+from modelzoo.exporters.network import Network
 from modelzoo.exporters.options import StateDict
 from modelzoo.exporters.samples import Samples
 from modelzoo.graph import Graph, Node
