@@ -266,13 +266,13 @@ def openvino_outputs(graph: Graph, arrays: Arrays, inputs: Arrays) -> Outputs:
     return {name: results[name] for name in graph.outputs}
 
 
-def onnx_outputs(graph: Graph, arrays: Arrays, inputs: Arrays) -> Outputs:
+def onnx_outputs(graph: Graph, arrays: Arrays, inputs: Arrays, opset: int | None = None) -> Outputs:
     runtime = pytest.importorskip("onnxruntime")
     from modelzoo.exporters import Options, onnx
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        onnx.write(path, graph, arrays, {}, Options())
+        onnx.write(path, graph, arrays, {}, Options(opset=opset))
         session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return dict(zip(graph.outputs, session.run(list(graph.outputs), dict(inputs)), strict=True))
 
@@ -293,6 +293,10 @@ BACKENDS: dict[str, tuple[Backend, Callable[[Operator], bool]]] = {  # and what 
     "openvino": (openvino_outputs, lambda operator: True),
     "onnx": (onnx_outputs, lambda operator: True),
     "torch": (torch_outputs, lambda operator: True),
+    "onnx opset 9": (
+        functools.partial(onnx_outputs, opset=9),
+        lambda operator: getattr(operator, "interpolation", "") != "bilinear",
+    ),
 }
 
 

@@ -92,7 +92,7 @@ def test_every_operator_in_a_package_computes_what_the_reference_does(name, tmp_
                 write(tmp_path / "a.mlpackage", graph, arrays)
             return
         write(tmp_path / "a.mlpackage", graph, arrays)
-        words = coreml_check.check(tmp_path / "a.mlpackage", graph, arrays)
+        words = coreml_check.check(tmp_path / "a.mlpackage", graph, arrays, Options())
         whole = sum(weight.size for weight in graph.weights.values())
         computed = isinstance(case[0], BatchNorm) and len(case[1][0]) != 3
         assert f" {0 if computed else whole:,} of {whole:,} values" in words
@@ -135,9 +135,9 @@ def test_a_package_with_another_weight_is_found_out(weight, word, tmp_path):
         path: array + np.float32(1e-6) if path == weight else array for path, array in found.arrays.items()
     }
     write(tmp_path / "a.mlpackage", found.graph, found.arrays)
-    assert "read back" in coreml_check.check(tmp_path / "a.mlpackage", found.graph, found.arrays)
+    assert "read back" in coreml_check.check(tmp_path / "a.mlpackage", found.graph, found.arrays, Options())
     with pytest.raises(ExportError, match=rf"{word} of '.*' are not those of small"):
-        coreml_check.check(tmp_path / "a.mlpackage", found.graph, other)
+        coreml_check.check(tmp_path / "a.mlpackage", found.graph, other, Options())
 
 
 @needs_coremltools
@@ -153,7 +153,7 @@ def test_a_package_with_another_stride_or_margin_is_found_out(tmp_path):
     graph = one(((0, 1), (0, 1)))
     write(tmp_path / "a.mlpackage", graph, arrays_of(graph))
     with pytest.raises(ExportError, match=r"Expected margins .* of 'conv', got"):
-        coreml_check.check(tmp_path / "a.mlpackage", one(((1, 0), (1, 0))), arrays_of(graph))
+        coreml_check.check(tmp_path / "a.mlpackage", one(((1, 0), (1, 0))), arrays_of(graph), Options())
 
 
 @needs_coremltools

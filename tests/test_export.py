@@ -281,17 +281,18 @@ def arrays_of_path(graph: Graph, path: str) -> np.ndarray:
     return np.full(graph.weights[path].shape, 0.01, np.float32)
 
 
+@pytest.mark.parametrize("opset", FORMATS["onnx"].opsets)
 @pytest.mark.parametrize("key", SMALLEST)
-def test_onnx_own_checker_and_shape_inference_accept_every_family(key, tmp_path):
+def test_onnx_own_checker_and_shape_inference_accept_every_family(key, opset, tmp_path):
     """With the names of our layers, and the sides that are open."""
     package = pytest.importorskip("onnx")
     entry = registry.info(key)
     graph = zoo.graph_of(entry, networks.open_sides(entry, FORMATS["onnx"]))
     path = tmp_path / "network.onnx"
-    onnx.write(path, graph, lazily(graph), {"a": "text"}, Options())
+    onnx.write(path, graph, lazily(graph), {"a": "text"}, Options(opset=opset))
     package.checker.check_model(str(path), full_check=True)
     model = package.shape_inference.infer_shapes(package.load(path), strict_mode=True)
-    assert [(o.domain, o.version) for o in model.opset_import] == [("", onnx.OPSET)]
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", opset)]
     assert {p.key: p.value for p in model.metadata_props} == {"a": "text"}
     names = {node.name for node in model.graph.node}
     layers = {node.name for node in graph.nodes if isinstance(node.operator, (Conv, Dense, DepthwiseConv))}
@@ -506,6 +507,10 @@ def one_sentence(capsys) -> str:
         (["-o", "folder.xml"], "is a folder"),
         (["-o", "a.xml", "-w", "none.h5"], "no weight file"),
         (["-o", "a.keras", "--precision", "f16"], "Keras files are in f32, not in 'f16'"),
+        (["-o", "a.onnx", "--opset", "8"], "ONNX files are of opset 17 or 9, not of 8"),
+        (["-o", "a.xml", "--opset", "9"], "OpenVINO files are of no opset, not of 9"),
+        (["-o", "a.dnn", "--to", "cntk"], "last release is of 2019 and reads ONNX"),
+        (["-o", "a.index", "--python", "python"], "has no network that a runtime could run"),
     ],
 )
 def test_what_cannot_be_exported_is_one_sentence(arguments, sentence, tmp_path, monkeypatch, capsys):

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("f32", "f16")
 # As modelzoo.exporters lists them, which imports NumPy.
-FORMATS = ("onnx", "openvino", "keras", "litert", "python", "torch", "safetensors", "saved_model", "coreml")
+FORMATS = (
+    *("onnx", "openvino", "keras", "litert", "python", "torch", "safetensors", "saved_model", "coreml"),
+    *("tf_checkpoint", "mxnet", "caffe", "darknet", "keras_h5"),
+)
+RETIRED = ("cntk",)
+ENDINGS = (
+    ".onnx, .xml, .keras, .tflite, .py, .pt2, .safetensors, .mlpackage, .index (checkpoint), .params, "
+    ".caffemodel, .weights or .h5"
+)
 
 
 def add_commands(commands: Any) -> None:
@@ -25,7 +33,10 @@ def add_commands(commands: Any) -> None:
     command = add_command(commands, "export", _export, help_)
     add_model(command, "model", help="a name, a modelzoo weight file or a .keras file")
     command.add_argument(
-        "--to", choices=FORMATS, metavar="FORMAT", help=f"{', '.join(FORMATS)}; default: the file's ending"
+        "--to",
+        choices=(*FORMATS, *RETIRED),
+        metavar="FORMAT",
+        help=f"{', '.join(FORMATS)}; default: the file's ending",
     )
     add_file(
         command,
@@ -34,15 +45,20 @@ def add_commands(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help=".onnx, .xml, .keras, .tflite, .py, .pt2, .safetensors or .mlpackage; of a SavedModel a folder",
+        help=f"{ENDINGS}; of a SavedModel a folder",
     )
     add_file(command, "-w", "--weights", default="pretrained", help="a weight file instead")
     help_ = "f16: half of the bytes; computed with in f32"
     command.add_argument("--precision", choices=PRECISIONS, default="f32", help=help_)
     help_ = "Core ML: take images, one at a time, instead of prepared values"
     command.add_argument("--image-input", action="store_true", help=help_)
+    help_ = "of ONNX's operators, 17 or 9 (for CNTK's last release); default: 17"
+    command.add_argument("--opset", type=int, help=help_)
     help_ = "leave a file that does not answer as the model does, for a look at it"
     command.add_argument("--keep", action="store_true", help=help_)
+
+    help_ = "the interpreter of another environment, which has the format's runtime, to prove the file there"
+    add_file(command, "--python", metavar="PYTHON", help=help_)
 
     command = add_command(commands, "inspect", _inspect, "what an exported file says of itself")
     add_file(command, "file", type=Path)
@@ -58,7 +74,9 @@ def _export(options: argparse.Namespace) -> int:
         weights=options.weights,
         precision=options.precision,
         image_input=options.image_input,
+        opset=options.opset,
         keep=options.keep,
+        python=options.python,
     )
     if options.json:
         from modelzoo.images import encodable
@@ -72,11 +90,13 @@ def _export(options: argparse.Namespace) -> int:
 def _print_exported(found: Exported) -> None:
     say(f"{found.path}: {found.bytes:,} bytes, written in {found.seconds:.2f} s")
     proof = found.proof
-    done = "checked" if proof.checked else "proven"
-    say(f"{done} in {found.proof_seconds:.1f} s: {proof.runtime} beside {proof.reference}")
-    for words in filter(None, (proof.checked, proof.images)):
-        say(f"  {words}")
-    for comparison in found.proof.comparisons:
+    if proof.checked:
+        say(f"checked in {found.proof_seconds:.1f} s, {proof.runtime}: {proof.checked}")
+        return
+    say(f"proven in {found.proof_seconds:.1f} s: {proof.runtime} beside {proof.reference}")
+    if proof.images:
+        say(f"  {proof.images}")
+    for comparison in proof.comparisons:
         say(f"  {_sizes(comparison)}: {comparison}")
 
 
@@ -111,9 +131,12 @@ def _facts(found: Inspection) -> Iterator[tuple[str, str]]:
     for name, value in metadata.provenance.items():
         yield name, str(value)
     proof = found.proof
+    if proof.get("checked"):
+        yield "proof", f"{proof.get('runtime')}: {proof['checked']}"
+        return
     yield "proof", f"{proof.get('runtime', 'unknown')} beside {proof.get('reference', 'nothing')}"
-    for words in filter(None, (proof.get("checked"), proof.get("images"))):
-        yield "", str(words)
+    if proof.get("images"):
+        yield "", str(proof["images"])
     for comparison in proof.get("comparisons", []):
         yield "", _compared(comparison)
 

@@ -8,6 +8,7 @@ from types import ModuleType
 from modelzoo.conversion import (
     darknet,
     efficientnet_lite,
+    gluon2tf,
     gluoncv,
     keras_applications,
     keras_refusals,
@@ -25,7 +26,7 @@ from modelzoo.conversion.converter import Converter, UpstreamNames
 from modelzoo.conversion.layouts import DENSE_AS_CONV, FLATTENED, KERAS, OIHW, Layout
 from modelzoo.conversion.leftovers import NOTHING
 from modelzoo.errors import ConversionError
-from modelzoo.registry import Source
+from modelzoo.registry import Entry, Source
 
 
 def _tensorflow(
@@ -81,11 +82,23 @@ _ALL = (
 )
 CONVERTERS: dict[str, Converter] = {converter.name: converter for converter in _ALL}
 
+# Of files that no registry lists: people made them of others with a program.
+MADE = {"gluon2tf": Converter("gluon2tf", gluon2tf.upstream_names, KERAS)}
+
 
 def converter_of(source: Source) -> Converter:
     """The converter that a registry names for a source; raises ConversionError if there is none."""
+    if source.converter in MADE:
+        return MADE[source.converter]
     if source.converter not in CONVERTERS:
         raise ConversionError(
             f"There is no converter {source.converter!r}; expected one of {', '.join(CONVERTERS)}."
         )
     return CONVERTERS[source.converter]
+
+
+def sources_of(entry: Entry) -> tuple[Source, ...]:
+    """The sources of an entry, and after them what a program makes of their files."""
+    if any(source.converter == "gluoncv" for source in entry.sources) and gluon2tf.has(entry.graph.variant):
+        return *entry.sources, Source("gluon2tf", "tensorflow", urls=())
+    return entry.sources

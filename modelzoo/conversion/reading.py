@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelzoo.conversion.converter import Converter
-from modelzoo.conversion.converters import converter_of
+from modelzoo.conversion.converters import converter_of, sources_of
 from modelzoo.conversion.leftovers import without_prefix
 from modelzoo.errors import ConversionError
 from modelzoo.formats import FORMATS, Tensors, archives, kinds
@@ -40,9 +40,10 @@ def opened(entry: Entry, path: Path) -> Generator[Opened]:
     if is_modelzoo_file(path):
         raise ConversionError(f"{path} is a modelzoo weight file: there is nothing to convert.")
     _require_known(entry, path)
-    for number, source in enumerate(entry.sources, 1):
+    sources = sources_of(entry)
+    for number, source in enumerate(sources, 1):
         with archives.unpacked(path, source.member) as unpacked:
-            last = number == len(entry.sources)
+            last = number == len(sources)
             places = {name: within(unpacked, path, name) for name in formats_of(source)}
             format = next((name for name, place in places.items() if has_format(place, name)), source.format)
             if not has_format(places[format], format):
@@ -84,7 +85,7 @@ def formats_of(source: Source) -> tuple[str, ...]:
 
 def all_formats(entry: Entry) -> list[str]:
     """In which formats an entry's weights are read."""
-    return list(dict.fromkeys(format for source in entry.sources for format in formats_of(source)))
+    return list(dict.fromkeys(format for source in sources_of(entry) for format in formats_of(source)))
 
 
 def words_of(entry: Entry) -> str:
@@ -92,7 +93,7 @@ def words_of(entry: Entry) -> str:
 
     >>> from modelzoo import registry
     >>> words_of(registry.info("resnet50_v1d.gluon"))
-    'an MXNet .params file or a safetensors file or a PyTorch file'
+    'an MXNet .params file or a safetensors file or a PyTorch file or a TensorFlow checkpoint'
     """
     return " or ".join(map(kinds.words_of, all_formats(entry)))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from modelzoo.errors import ExportError
 from modelzoo.exporters.coreml import MODEL, import_coremltools, prepared
-from modelzoo.exporters.options import Arrays
+from modelzoo.exporters.options import Arrays, Options
 from modelzoo.graph import Graph, Node, Shape
 from modelzoo.graph.convolutions import Conv, Dense, DepthwiseConv, SeparableConv, TransposedConv
 from modelzoo.graph.elementwise import Activation, Dropout, PReLU
@@ -56,11 +56,11 @@ KERNELS: dict[tuple[type, str], Arranged] = {  # MIL's kernels -> the graph's, o
 }
 
 
-def check(path: Path, graph: Graph, arrays: Arrays, *, fold: bool = True) -> str:
+def check(path: Path, graph: Graph, arrays: Arrays, options: Options) -> str:
     """What was compared, in words. Raises ExportError for what differs, or is missing."""
     from modelzoo.exporters.coreml_values import mil_name
 
-    graph, arrays = prepared(graph, arrays, fold=fold)
+    graph, arrays = prepared(graph, arrays, fold=options.fold)
     operations = read_back(path)
     counts = dict.fromkeys(("nodes", "weights", "all weights", "attributes"), 0)
     for node in graph.nodes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelzoo import files
-from modelzoo.errors import ExportError, ModelZooError, OutputError, readable
+from modelzoo.errors import ExportError, ModelZooError, OutputError, quoted, readable
 from modelzoo.exporters.formats import Format
 from modelzoo.exporters.metadata import PROOF, VERSION
 from modelzoo.exporters.network import Network
@@ -31,17 +31,22 @@ class Exported:
 
 
 def deliver(
-    network: Network, path: Path, format: Format, options: Options, *, keep: bool = False
+    network: Network,
+    path: Path,
+    format: Format,
+    options: Options,
+    *,
+    keep: bool = False,
+    python: str | None = None,
 ) -> Exported:
     """The file, proven. Until then it lies in a folder beside `path`, and nothing has its name.
 
+    `python` is the interpreter of another environment, in which it is proven.
     Raises OutputError where nothing can be written, and ExportError for a network that the format cannot
     hold, and a file that differs from it; with `keep` that one is left for a look at it.
     """
     format.require(options)
-    if options.precision not in format.precisions:
-        there = " and ".join(format.precisions)
-        raise ExportError(f"{format.title} files are in {there}, not in {options.precision!r}.")
+    _check(format, options, python)
     _check_free(path, format)
     with _written(path), _beside(path) as folder:
         writer = format.writer()
@@ -52,7 +57,7 @@ def deliver(
             raise ExportError(f"{format.title} cannot hold {network.graph.name}: {error}") from error
         done = time.perf_counter()
         try:
-            proof = _proven(network, written, format, options)
+            proof = _proven(network, written, format, options, python)
         except ExportError as error:
             if not keep:
                 raise
@@ -84,9 +89,21 @@ def _is_ours(path: Path, format: Format) -> bool:
         return False
 
 
-def _proven(network: Network, written: Path, format: Format, options: Options) -> Proof:
+def _check(format: Format, options: Options, python: str | None) -> None:
+    """Raises ExportError for what the format does not have."""
+    if options.precision not in format.precisions:
+        there = " and ".join(format.precisions)
+        raise ExportError(f"{format.title} files are in {there}, not in {options.precision!r}.")
+    if options.opset not in (None, *format.opsets):
+        there = f"of opset {' or '.join(map(str, format.opsets))}" if format.opsets else "of no opset"
+        raise ExportError(f"{format.title} files are {there}, not of {quoted(options.opset)}.")
+    if python is not None and not format.runtime:
+        raise ExportError(f"A {format.title} has no network that a runtime could run: leave out python.")
+
+
+def _proven(network: Network, written: Path, format: Format, options: Options, python: str | None) -> Proof:
     """The proof of a file that agrees with the network; raises ExportError for one that does not."""
-    if format.check is not None:
+    if format.check is not None and python is None and not (format.runs and format.runs(options)):
         return Proof(
             "not run here",
             options.precision,
@@ -101,6 +118,7 @@ def _proven(network: Network, written: Path, format: Format, options: Options) -
         network.arrays,
         network.samples,
         precision=options.precision,
+        python=python,
     )
     if format.answers_images and network.metadata.preprocessing is not None:
         proof = with_images(proof, written, format.runtime, network)

@@ -3,81 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from modelzoo.errors import ExportError, quoted, readable
-from modelzoo.exporters.options import Arrays, Options, Precision, Texts
-from modelzoo.files import files_in
+from modelzoo.exporters.format import Format, Writer
+from modelzoo.exporters.options import Arrays, Options
 
 if TYPE_CHECKING:
     from modelzoo.graph import Graph
-
-
-class Writer(Protocol):
-    """What a format's module has."""
-
-    def write(self, path: Path, graph: Graph, arrays: Arrays, texts: Texts, options: Options) -> None:
-        """Writes a network's files. Raises ValueError, with the node's name, for what the format lacks."""
-
-    def add_text(self, path: Path, name: str, text: str) -> None:
-        """Adds a text to the metadata of a file that was written."""
-
-    def read_texts(self, path: Path) -> dict[str, str]:
-        """The metadata. Raises OSError, and ValueError for a file that is not of the format."""
-        ...
-
-
-@dataclass(frozen=True)
-class Format:
-    """One format: its writer, what proves its files, and how they keep metadata.
-
-    runtime: what runs its files, as runner.py calls it.
-    package: what must be importable to write and to prove; pip: what installs it.
-    besides: the endings of further files that belong to one.
-    marker: where a product is a folder, the file in it by which one is known. A format without a suffix is
-        known by that alone.
-    answers_images: whether its files take encoded images, too.
-    check: where nothing here runs the files: reads one back and says in words what it compared by value;
-        raises ExportError where that differs.
-    """
-
-    name: str
-    suffix: str
-    title: str
-    runtime: str
-    package: str
-    pip: str
-    writer: Callable[[], Writer]
-    precisions: tuple[Precision, ...] = ("f32", "f16")
-    open_sides: bool = True  # of images; all formats keep the batch open
-    computed_padding: bool = True  # also where what is padded depends on those sides
-    besides: tuple[str, ...] = ()
-    marker: str | None = None
-    answers_images: bool = False
-    check: Callable[[Path, Graph, Arrays, Options], str] | None = None
-
-    def files(self, path: Path) -> list[Path]:
-        """All files of one that is exported; the one that is named comes last."""
-        if self.marker is not None:
-            return sorted(files_in(path))
-        return [*(path.with_suffix(suffix) for suffix in self.besides), path]
-
-    def require(self, options: Options | None = None) -> None:
-        """Raises ExportError, with pip's command, if a package is missing."""
-        needed = [self.package]
-        if options is not None and options.state_dict is not None:
-            needed.append(options.state_dict.package)
-        for package in needed:
-            if importlib.util.find_spec(package) is None:
-                raise ExportError(f"{self.title} needs the package {package}: pip install {self.pip}.")
-
-    def is_folder(self, path: Path) -> bool:
-        """Whether this is a folder as the format's products are, whoever wrote it."""
-        return self.marker is not None and path.is_dir() and (path / self.marker).exists()
 
 
 def _module(name: str) -> Callable[[], Writer]:
@@ -85,10 +20,36 @@ def _module(name: str) -> Callable[[], Writer]:
     return lambda: cast(Writer, importlib.import_module(f"modelzoo.exporters.{name}"))
 
 
-def _check_coreml(path: Path, graph: Graph, arrays: Arrays, options: Options) -> str:
-    from modelzoo.exporters import coreml_check
+def _check(name: str) -> Callable[[Path, Graph, Arrays, Options], str]:
+    """The check of a module, which is imported when it is used."""
 
-    return coreml_check.check(path, graph, arrays, fold=options.fold)
+    def check(path: Path, graph: Graph, arrays: Arrays, options: Options) -> str:
+        return importlib.import_module(f"modelzoo.exporters.{name}").check(path, graph, arrays, options)
+
+    return check
+
+
+def _mxnet_symbol(path: Path) -> list[Path]:
+    from modelzoo.exporters import mxnet
+
+    return [mxnet.symbol_path(path)]
+
+
+def _opencv_reads(function: str) -> Callable[[Options], bool]:
+    """Whether there is an OpenCV that still reads files of the forerunners: 5 reads none."""
+
+    def reads(options: Options) -> bool:
+        try:
+            return hasattr(importlib.import_module("cv2").dnn, function)
+        except ImportError:
+            return False
+
+    return reads
+
+
+def _has_original(options: Options) -> bool:
+    """Whether the program is here that has the network itself."""
+    return options.upstream is not None and bool(options.upstream.original)
 
 
 FORMATS: dict[str, Format] = {
@@ -102,6 +63,7 @@ FORMATS: dict[str, Format] = {
             package="onnxruntime",
             pip="'modelzoo-keras[onnx]'",
             writer=_module("onnx"),
+            opsets=(17, 9),
         ),
         Format(
             "openvino",
@@ -186,14 +148,87 @@ FORMATS: dict[str, Format] = {
             writer=_module("coreml"),
             open_sides=False,
             marker="Manifest.json",
-            check=_check_coreml,
+            check=_check("coreml_check"),
+        ),
+        Format(
+            "tf_checkpoint",
+            ".index",
+            "TensorFlow checkpoint",
+            runtime="",
+            package="tensorflow",
+            pip="tensorflow",
+            writer=_module("tf_checkpoint"),
+            precisions=("f32",),
+            besides=(".data-00000-of-00001", ".modelzoo.json"),
+            check=_check("tf_checkpoint"),
+            upstream="tensorflow",
+        ),
+        Format(
+            "mxnet",
+            ".params",
+            "MXNet",
+            runtime="mxnet",
+            package="numpy",
+            pip="numpy",
+            writer=_module("mxnet"),
+            precisions=("f32",),
+            open_sides=False,
+            companions=_mxnet_symbol,
+            check=_check("mxnet"),
+            upstream="mxnet",
+        ),
+        Format(
+            "caffe",
+            ".caffemodel",
+            "Caffe",
+            runtime="caffe",
+            package="numpy",
+            pip="numpy",
+            writer=_module("caffe"),
+            precisions=("f32",),
+            open_sides=False,
+            besides=(".prototxt",),
+            check=_check("caffe"),
+            runs=_opencv_reads("readNetFromCaffe"),
+        ),
+        Format(
+            "darknet",
+            ".weights",
+            "Darknet",
+            runtime="darknet",
+            package="numpy",
+            pip="numpy",
+            writer=_module("darknet"),
+            precisions=("f32",),
+            open_sides=False,
+            besides=(".cfg",),
+            check=_check("darknet"),
+            runs=_opencv_reads("readNetFromDarknet"),
+        ),
+        Format(
+            "keras_h5",
+            ".h5",
+            "Keras 2's weights",
+            runtime="keras_applications",
+            package="keras",
+            pip="keras",
+            writer=_module("keras_h5"),
+            precisions=("f32",),
+            open_sides=False,
+            check=_check("keras_h5"),
+            runs=_has_original,
+            upstream="keras_h5",
         ),
     )
 }
+# What the forerunners wrote and nobody reads any more, and what to write instead.
+RETIRED = {"cntk": "CNTK's last release is of 2019 and reads ONNX: give an .onnx file and opset 9"}
 
 
 def format_of(path: Path, name: str | None = None) -> Format:
     """The format of this name, or of the file's ending. Raises ExportError if they are none or differ."""
+    if name in RETIRED:
+        raise ExportError(f"{RETIRED[name]}.")
     if name is not None and name not in FORMATS:
         raise ExportError(f"Expected a format among {', '.join(FORMATS)}, got {quoted(name)}.")
     by_ending = next((f for f in FORMATS.values() if f.suffix and f.suffix == path.suffix.lower()), None)

@@ -50,6 +50,11 @@ from modelzoo.graph.shaping import (
 from modelzoo.graph.windows import Margins
 
 OPSET = 17  # of 2022: the first with layer norms; ONNX Runtime since 1.12, TensorRT since 8.5
+OLDER_OPSET = 9  # of 2019: what CNTK's last release and other runtimes of that time read
+IR_VERSIONS = {
+    OPSET: 8,
+    OLDER_OPSET: 4,
+}  # of the file format; readers since ONNX 1.10, and since 1.4, know it
 END = 2**31 - 1  # of any side
 SMALLEST_DEVIATION = 1e-7  # that Keras divides by
 SIDES = ("batch", "height", "width")  # the names of an input's sides that are open
@@ -61,7 +66,8 @@ def write(path: Path, graph: Graph, arrays: Arrays, texts: Texts, options: Optio
     "f16" keeps kernels and matrices in float16; it is computed with in float32. Raises ValueError for an
     array that is missing or has another shape.
     """
-    network = network_of(graph, arrays, half=options.precision == "f16", fold=options.fold)
+    half, opset = options.precision == "f16", options.opset or OPSET
+    network = network_of(graph, arrays, half=half, fold=options.fold, opset=opset)
     with path.open("wb") as file:
         file_format.write(file, network, texts, options.producer)
 
@@ -77,13 +83,15 @@ def read_texts(path: Path) -> dict[str, str]:
     return dict(file_format.read_summary(path).metadata)
 
 
-def network_of(graph: Graph, arrays: Arrays, *, half: bool = False, fold: bool = True) -> file_format.Network:
+def network_of(
+    graph: Graph, arrays: Arrays, *, half: bool = False, fold: bool = True, opset: int = OPSET
+) -> file_format.Network:
     """The network in ONNX's operators; inputs, outputs and layers have the graph's names."""
     lazily = arrays
     if fold:
         graph, lazily = fold_batch_norms_lazily(graph, arrays)
     graph, _ = fold_padding(graph, {})
-    values = Values(graph, lazily, half)
+    values = Values(graph, lazily, half, opset)
     for name, shape in graph.inputs.items():
         values.found[name] = Value(name, plain(len(shape)))
     for node in graph.nodes:
@@ -94,7 +102,7 @@ def network_of(graph: Graph, arrays: Arrays, *, half: bool = False, fold: bool =
     outputs = {name: _sides(name, shape) for name, shape in graph.output_shapes.items()}
     used = {name for operation in operations for name in operation.inputs}
     constants = [constant for constant in values.constants.values() if constant.name in used]
-    return file_format.Network(graph.name, inputs, outputs, operations, constants, OPSET)
+    return file_format.Network(graph.name, inputs, outputs, operations, constants, opset, IR_VERSIONS[opset])
 
 
 def _sides(name: str, shape: Shape, names: tuple[str, ...] = ("batch",)) -> file_format.Sides:
@@ -142,10 +150,29 @@ def _batch_norm(at: Site, op: BatchNorm, x: Value) -> Value:
 
 
 def _layer_norm(at: Site, op: LayerNorm, x: Value) -> Value:
+    if at.values.opset < 17:
+        return _composed_layer_norm(at, op, at.plain(x))
     gamma = at.weight("gamma") if op.scale else at.numbers("ones", np.ones(channels_of(at.shapes[0])))
     inputs = [at.plain(x), gamma, *([at.weight("beta")] if op.center else [])]
     output = at.emit("LayerNormalization", inputs, axis=-1, epsilon=float(op.epsilon))
     return Value(output, plain(len(x.order)))
+
+
+def _composed_layer_norm(at: Site, op: LayerNorm, x: str) -> Value:
+    """The same in operators that have always been there."""
+    order = plain(len(at.shapes[0]))
+    axes = (len(order) - 1,)
+    centered = at.emit("Sub", [x, at.emit("ReduceMean", [x], "mean", axes=axes, keepdims=1)], "centered")
+    square = at.emit("Mul", [centered, centered], "square")
+    variance = at.emit("ReduceMean", [square], "variance", axes=axes, keepdims=1)
+    above = at.emit("Add", [variance, at.numbers("epsilon", np.array(op.epsilon, np.float64))], "above")
+    last = op.scale or op.center
+    result = at.emit("Div", [centered, at.emit("Sqrt", [above], "deviation")], "normed" if last else "")
+    if op.scale:
+        result = at.emit("Mul", [result, at.weight("gamma")], "scaled" if op.center else "")
+    if op.center:
+        result = at.emit("Add", [result, at.weight("beta")])
+    return Value(result, order)
 
 
 def _affine(at: Site, x: Value, scale: np.ndarray | None, shift: np.ndarray | None) -> Value:
@@ -200,6 +227,8 @@ def _combined(kind: str) -> Callable[..., Value]:
 def _padded(at: Site, x: Value, margins: Margins) -> Value:
     pairs = dict(enumerate(margins, start=1))
     pads = [pairs.get(axis, (0, 0))[end] for end in (0, 1) for axis in x.order]
+    if at.values.opset < 11:
+        return Value(at.emit("Pad", [x.tensor], pads=pads), x.order)
     return Value(at.emit("Pad", [x.tensor, at.integers("pads", pads)]), x.order)
 
 
@@ -226,11 +255,10 @@ def _same_padding(at: Site, op: SamePadding, x: Value) -> Value:
 
 def _cropping(at: Site, op: Cropping, x: Value) -> Value:
     (top, bottom), (left, right) = op.margins
-    bounds = (
-        at.integers("start", [top, left]),
-        at.integers("stop", [-bottom or END, -right or END]),
-        at.integers("axes", [x.order.index(1), x.order.index(2)]),
-    )
+    starts, ends, axes = [top, left], [-bottom or END, -right or END], [x.order.index(1), x.order.index(2)]
+    if at.values.opset < 10:
+        return Value(at.emit("Slice", [x.tensor], starts=starts, ends=ends, axes=axes), x.order)
+    bounds = (at.integers("start", starts), at.integers("stop", ends), at.integers("axes", axes))
     return Value(at.emit("Slice", [x.tensor, *bounds]), x.order)
 
 
@@ -258,6 +286,10 @@ def _permute(at: Site, op: Permute, x: Value) -> Value:
 def _upsampling(at: Site, op: UpSampling, x: Value) -> Value:
     nearest = op.interpolation == "nearest"
     scales = at.numbers("scales", np.array([1, 1, *op.size], np.float64))
+    if at.values.opset < 11:
+        if not nearest:
+            raise ValueError(f"Operators of opset 9 enlarge by repeating only, not {at.node.name!r}.")
+        return Value(at.emit("Upsample", [at.channels_first(x), scales], mode="nearest"), CHANNELS_FIRST)
     output = at.emit(
         "Resize",
         [at.channels_first(x), "", scales],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from modelzoo.exporters.onnx_values import Site, Value
+from modelzoo.exporters.onnx_values import Site, Value, plain
 from modelzoo.graph.elementwise import ELU, Activation, LeakyReLU, PReLU, ReLU
 
 
@@ -20,6 +20,8 @@ def _simple(kind: str) -> Callable[..., Value]:
 
 
 def _clip(at: Site, x: Value, limit: float) -> Value:
+    if at.values.opset < 11:
+        return Value(at.emit("Clip", [x.tensor], min=0.0, max=float(limit)), x.order)
     bounds = (at.numbers("least", np.zeros(())), at.numbers("most", np.array(limit, np.float64)))
     return Value(at.emit("Clip", [x.tensor, *bounds]), x.order)
 
@@ -44,6 +46,8 @@ def prelu(at: Site, op: PReLU, x: Value) -> Value:
 
 
 def _softmax(at: Site, op: Activation, x: Value) -> Value:
+    if at.values.opset < 13:  # it took all axes from the given one on together
+        x = Value(at.plain(x), plain(len(x.order)))
     return Value(at.emit("Softmax", [x.tensor], axis=x.order.index(len(x.order) - 1)), x.order)
 
 
@@ -73,6 +77,13 @@ def _hard_sigmoid(at: Site, op: Activation, x: Value) -> Value:
     return Value(at.emit("HardSigmoid", [x.tensor], alpha=1 / 6, beta=0.5), x.order)
 
 
+def _hard_silu(at: Site, op: Activation, x: Value) -> Value:
+    if at.values.opset >= 14:
+        return Value(at.emit("HardSwish", [x.tensor]), x.order)
+    gate = at.emit("HardSigmoid", [x.tensor], "gate", alpha=1 / 6, beta=0.5)
+    return Value(at.emit("Mul", [x.tensor, gate]), x.order)
+
+
 def _silu(at: Site, op: Activation, x: Value) -> Value:
     return Value(at.emit("Mul", [x.tensor, at.emit("Sigmoid", [x.tensor], "sigmoid")]), x.order)
 
@@ -82,7 +93,7 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "hard_sigmoid": _hard_sigmoid,
-    "hard_silu": _simple("HardSwish"),
+    "hard_silu": _hard_silu,
     "linear": lambda at, op, x: x,
     "relu": _simple("Relu"),
     "relu6": lambda at, op, x: _clip(at, x, 6.0),

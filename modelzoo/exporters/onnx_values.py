@@ -1,6 +1,6 @@
-"""What a graph is written with in ONNX: values whose axes may lie in another order, and constants.
+"""What a graph is written with in ONNX and MXNet: values whose axes may lie in another order, and constants.
 
-ONNX computes on (batch, channels, height, width), where graphs and images have the channels last. So each
+Both compute on (batch, channels, height, width), where graphs and images have the channels last. So each
 value knows the order of its axes, and is brought into another only where an operator needs it, once for all
 that do.
 """
@@ -36,6 +36,7 @@ class Values:
     graph: Graph
     arrays: Mapping[str, np.ndarray]
     half: bool = False  # whether kernels are kept in float16; they are computed with in float32
+    opset: int = 0  # the version of ONNX's operators
     found: dict[str, Value] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
     constants: dict[str, Constant] = field(default_factory=dict)

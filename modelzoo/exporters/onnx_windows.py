@@ -91,7 +91,7 @@ def transposed_conv(at: Site, op: TransposedConv, x: Value) -> Value:
 def dense(at: Site, op: Dense, x: Value) -> Value:
     """Its kernel stays as it is: it may be the largest of all, and no copy is made of it."""
     inputs, order = [at.plain(x), at.weight("kernel")], plain(len(x.order))
-    if len(order) == 2:
+    if len(order) == 2 and (op.bias or at.values.opset >= 11):
         return Value(at.emit("Gemm", [*inputs, *_bias(at)]), order)
     if not op.bias:
         return Value(at.emit("MatMul", inputs), order)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     import numpy as np
 
+    from modelzoo.exporters.upstream import Upstream
+
 Precision = Literal["f32", "f16"]
 Texts = Mapping[str, str]
 Arrays: TypeAlias = "Mapping[str, np.ndarray]"
@@ -42,6 +44,8 @@ class Options:
     producer: the program that writes, and its version.
     state_dict: whose state dict is written, where the format holds one.
     image_input: whether a Core ML package takes images, one at a time, and prepares their levels by itself.
+    opset: the version of ONNX's operators; None for the newest that is written.
+    upstream: whose names and layout the weights have, in formats of weights by name; None for ours.
     """
 
     precision: Precision = "f32"
@@ -49,3 +53,5 @@ class Options:
     producer: tuple[str, str] = ("modelzoo", "")
     state_dict: StateDict | None = None
     image_input: bool = False
+    opset: int | None = None
+    upstream: Upstream | None = None

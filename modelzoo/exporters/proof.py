@@ -7,6 +7,7 @@ reference, modelzoo.backends.numpy: NumPy in float64, of the graph and weights t
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ import numpy as np
 
 from modelzoo import files
 from modelzoo.backends import numpy as reference
-from modelzoo.errors import ExportError, quoted
+from modelzoo.errors import ExportError, quoted, readable
 from modelzoo.exporters.samples import Samples
 from modelzoo.graph import Graph
 from modelzoo.graph.elementwise import Activation
@@ -95,37 +96,51 @@ class Proof:
 
 
 def prove(
-    path: Path, runtime: str, graph: Graph, arrays: Arrays, samples: Samples, *, precision: str = "f32"
+    path: Path,
+    runtime: str,
+    graph: Graph,
+    arrays: Arrays,
+    samples: Samples,
+    *,
+    precision: str = "f32",
+    python: str | None = None,
 ) -> Proof:
     """What a runtime answers with the file, compared; batches of one and of three images.
+
+    `python` is the interpreter of another environment, in which the runtime is.
 
     Raises ExportError if the runtime cannot load or run the file, or gives other outputs.
     """
     batches = samples.batches(graph)
     given = [part for batch in batches for part in (_first(batch), batch)]
-    found = run(path, runtime, given, list(graph.outputs))
+    found = run(path, runtime, given, list(graph.outputs), python)
     comparisons = []
     for batch, (alone, together) in zip(batches, zip(found[::2], found[1::2], strict=True), strict=True):
         expected = reference.run(graph, arrays, batch)
         for inputs, outputs in ((_first(batch), alone), (batch, together)):
             comparisons += _compared(graph, inputs, outputs, expected)
-    name = f"{runtime} {_version(runtime)}".strip()
+    name = f"{runtime} {_version(runtime)}".strip() if python is None else f"{runtime} by {python}"
     return Proof(name, precision, TOLERANCES[precision], tuple(comparisons))
 
 
-def run(path: Path, runtime: str, batches: Sequence[Arrays], names: Sequence[str]) -> list[list[np.ndarray]]:
+def run(
+    path: Path, runtime: str, batches: Sequence[Arrays], names: Sequence[str], python: str | None = None
+) -> list[list[np.ndarray]]:
     """The outputs of a file, of these names, for each batch of inputs; from a process of its own."""
     with files.temporary_directory() as folder:
         given, got = folder / "inputs.npz", folder / "outputs.npz"
         keyed = {f"{n}/{name}": array for n, batch in enumerate(batches) for name, array in batch.items()}
         np.savez(given, **keyed)  # type: ignore[arg-type]
         most_bytes = MEMORY + PER_BYTE * sum(map(files.size_of, path.parent.glob(f"{path.stem}*")))
-        words = (str(RUNNER), runtime, str(path), str(given), str(got), str(most_bytes), json.dumps(names))
-        command = [sys.executable, "-P", *words]  # -P: the folder of the program is none to import from
+        program = shutil.copy(RUNNER, folder)  # its own folder has modules that are called as runtimes are
+        words = (program, runtime, str(path), str(given), str(got), str(most_bytes), json.dumps(names))
+        command = [python or sys.executable, *words]
         try:
             done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
         except subprocess.TimeoutExpired as error:
             raise ExportError(f"{runtime} took more than {TIMEOUT} s to answer with the file.") from error
+        except OSError as error:
+            raise ExportError(f"{readable(command[0])} cannot be started: {error.strerror}.") from error
         if done.returncode:
             raise ExportError(f"{runtime} cannot run the file: {_last_words(done)}.")
         return list(_outputs(got, len(batches)))

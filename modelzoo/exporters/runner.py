@@ -1,6 +1,6 @@
 """Runs an exported file in its own runtime. A program: it imports that and NumPy, and nothing of modelzoo's.
 
-    python -P runner.py RUNTIME FILE INPUTS.npz OUTPUTS.npz BYTES NAMES
+    python runner.py RUNTIME FILE INPUTS.npz OUTPUTS.npz BYTES NAMES
 
 INPUTS holds arrays number/name; OUTPUTS gets arrays number/position of the output, in the order of NAMES, a
 JSON list, where the runtime gives them by name. BYTES bounds the memory.
@@ -9,6 +9,7 @@ JSON list, where the runtime gives them by name. BYTES bounds the memory.
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from collections.abc import Callable
@@ -65,6 +66,21 @@ def _litert_module() -> Any:
         return import_module("ai_edge_litert.interpreter")
     except ImportError:
         return import_module("tensorflow.lite.python.interpreter")
+
+
+def keras_applications(path: str, names: list[str]) -> Run:
+    """keras.applications' own network with the weights of the file; Keras 2's, tf_keras, if that is there."""
+    import h5py
+
+    try:
+        runtime: Any = import_module("tf_keras")
+    except ImportError:
+        runtime = import_module("keras")
+    with h5py.File(path) as file:
+        facts = json.loads(file["modelzoo/original"][()].tobytes())
+    model = getattr(runtime.applications, facts.pop("model"))(weights=None, **facts)
+    model.load_weights(path)
+    return lambda inputs: [model.predict_on_batch(next(iter(inputs.values())))]
 
 
 def litert(path: str, names: list[str]) -> Run:
@@ -135,6 +151,64 @@ def tensorflow(path: str, names: list[str]) -> Run:
     return run
 
 
+def caffe(path: str, names: list[str]) -> Run:
+    """OpenCV 4 reads Caffe's files; maps have the channels first there."""
+    cv2: Any = import_module("cv2")
+    stem = path.rpartition(".")[0]
+    return _opencv(cv2.dnn.readNetFromCaffe(f"{stem}.prototxt", path), names)
+
+
+def mxnet(path: str, names: list[str]) -> Run:
+    """MXNet's SymbolBlock reads the weights, and beside them the symbol."""
+    mx: Any = import_module("mxnet")
+    symbol = re.sub(r"(-\d{4})?\.params$", "-symbol.json", path)
+    known: list[Any] = []
+
+    def run(inputs: Inputs) -> list[Any]:
+        if not known:
+            known.append(mx.gluon.SymbolBlock.imports(symbol, list(inputs), path))
+        found = known[0](*(mx.nd.array(array) for array in inputs.values()))
+        return [value.asnumpy() for value in (found if isinstance(found, (list, tuple)) else [found])]
+
+    return run
+
+
+def darknet(path: str, names: list[str]) -> Run:
+    """OpenCV 4 reads Darknet's files; a comment of the .cfg says which section gives an output."""
+    cv2: Any = import_module("cv2")
+    stem = path.rpartition(".")[0]
+    with open(f"{stem}.cfg", encoding="utf-8") as file:
+        (line,) = (line for line in file if line.startswith("# modelzoo outputs "))
+    sections = json.loads(json.loads(line.removeprefix("# modelzoo outputs ")))
+    network = cv2.dnn.readNetFromDarknet(f"{stem}.cfg", path)
+    layers = network.getLayerNames()
+    last = [[layer for layer in layers if layer.endswith(f"_{sections[name]}")][-1] for name in names]
+    run = _opencv(network, last)
+
+    def run_squeezed(inputs: Inputs) -> list[Any]:
+        """Vectors are maps of one pixel there; the images' name is not known."""
+        (images,) = inputs.values()
+        found = run({"": images})
+        return [array[:, 0, 0] if array.shape[1:3] == (1, 1) else array for array in found]
+
+    return run_squeezed
+
+
+def _opencv(network: Any, names: list[str]) -> Run:
+    network.enableWinograd(False)  # its error is larger
+
+    def run(inputs: Inputs) -> list[Any]:
+        for name, array in inputs.items():
+            network.setInput(np.ascontiguousarray(_channels(array, first=True)), name)
+        return [_channels(array, first=False) for array in network.forward(names)]
+
+    return run
+
+
+def _channels(array: Any, *, first: bool) -> Any:
+    return array if array.ndim != 4 else array.transpose((0, 3, 1, 2) if first else (0, 2, 3, 1))
+
+
 def torch(path: str, names: list[str]) -> Run:
     runtime: Any = import_module("torch")
 
@@ -190,6 +264,10 @@ RUNTIMES = {
     "keras": keras,
     "litert": litert,
     "python": python,
+    "keras_applications": keras_applications,
+    "mxnet": mxnet,
+    "caffe": caffe,
+    "darknet": darknet,
     "litert_tensors": litert_tensors,
     "torch": torch,
     "torchvision": torchvision,

@@ -18,7 +18,6 @@ import numpy as np
 
 from modelzoo.formats import protobuf
 
-IR_VERSION = 8  # of the file format; readers since ONNX 1.10 know it
 LARGEST = 2**31 - 1  # bytes of a message
 DTYPES = {"float32": 1, "int64": 7, "float16": 10}
 FLOAT, INT, STRING, INTS = 1, 2, 3, 7  # kinds of attributes
@@ -63,6 +62,7 @@ class Network:
     operations: Sequence[Operation]
     constants: Sequence[Constant]
     opset: int
+    ir_version: int  # of the file format
 
 
 def write(file: BinaryIO, network: Network, metadata: Mapping[str, str], producer: tuple[str, str]) -> None:
@@ -82,7 +82,7 @@ def write(file: BinaryIO, network: Network, metadata: Mapping[str, str], produce
             f"Expected a network of at most 2 GiB for ONNX, got {size / 2**30:.1f} GiB: write it in "
             "half precision (f16), or in another format."
         )
-    file.write(protobuf.field(IR_FIELD, IR_VERSION) + _text(2, producer[0]) + _text(3, producer[1]))
+    file.write(protobuf.field(IR_FIELD, network.ir_version) + _text(2, producer[0]) + _text(3, producer[1]))
     file.write(protobuf.field(OPSET_FIELD, _text(1, "") + protobuf.field(2, network.opset)))
     file.write(metadata_bytes(metadata))
     file.write(_tag(GRAPH_FIELD) + protobuf.varint(size))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import modelzoo
-from modelzoo import exporters
+from modelzoo import conversion, exporters
 from modelzoo.errors import ExportError
-from modelzoo.exporters import Exported, Precision
+from modelzoo.exporters import Exported, Format, Precision, Upstream
 from modelzoo.exporters.options import Options
+from modelzoo.registry import Entry
 from modelzoo.store import PRETRAINED
 from modelzoo.tasks import networks
 from modelzoo.tasks.state_dicts import state_dict_of
 
 STATE_DICT = "safetensors"
+KERAS_WEIGHTS = "keras_h5"
 
 
 def export(
@@ -26,8 +29,10 @@ def export(
     weights: str | os.PathLike[str] | None = PRETRAINED,
     precision: Precision = "f32",
     fold: bool = True,
+    opset: int | None = None,
     image_input: bool = False,
     keep: bool = False,
+    python: str | None = None,
 ) -> Exported:
     """Writes a model for another runtime, which must answer as the model does before the file is there.
 
@@ -38,8 +43,10 @@ def export(
     weights: of a name, as in modelzoo.load.
     precision: "f16" keeps kernels and matrices in half of the bytes; the runtime computes in float32.
     fold: ONNX's batch norms become part of the kernels before them.
+    opset: the version of ONNX's operators, 17 or 9; by default the newer one.
     image_input: a Core ML package takes images, one at a time, and prepares their levels by itself.
     keep: leaves a file that does not agree, for a look at it; the error is raised all the same.
+    python: the interpreter of another environment, which has the format's runtime, to prove the file there.
 
     Raises ExportError for a network that the format cannot hold, a missing package, and a file that does not
     agree; OutputError where nothing can be written; and what modelzoo.load raises.
@@ -49,10 +56,30 @@ def export(
     found.require()
     if image_input and found.name != "coreml":
         raise ExportError(f"{found.title} takes no images: image_input is for Core ML.")
-    options = Options(precision, fold, ("modelzoo", modelzoo.__version__), image_input=image_input)
+    options = Options(
+        precision, fold, ("modelzoo", modelzoo.__version__), opset=opset, image_input=image_input
+    )
     with networks.opened(model, weights, found) as (entry, network):
         if found.name == STATE_DICT:
             network, state_dict = state_dict_of(entry, network)
             options = replace(options, state_dict=state_dict)
+        if entry is not None and found.upstream:
+            options = replace(options, upstream=_upstream(entry, found, list(network.graph.weights)))
         metadata = replace(network.metadata, precision=precision, modelzoo=modelzoo.__version__)
-        return exporters.deliver(replace(network, metadata=metadata), target, found, options, keep=keep)
+        return exporters.deliver(
+            replace(network, metadata=metadata), target, found, options, keep=keep, python=python
+        )
+
+
+def _upstream(entry: Entry, format: Format, paths: list[str]) -> Upstream | None:
+    """Of a format of weights by name: the names and the layout of the program that has the network."""
+    converter = conversion.exported_by(entry, format.upstream)
+    if converter is None:
+        return None
+    name_of = converter.upstream_names(entry.graph.variant, ())
+    names = {path: name_of(path) for path in paths}
+    upstream = Upstream(converter.name, names, converter.layout.to_upstream)
+    if format.name != KERAS_WEIGHTS:
+        return upstream
+    original = json.dumps(conversion.keras_model_of(entry))
+    return replace(upstream, constants=conversion.keras_constants(entry.graph.variant), original=original)
