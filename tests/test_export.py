@@ -478,7 +478,7 @@ def test_a_lambda_is_named(tmp_path):
 def test_a_weight_file_names_its_model(resnet18_file, tmp_path, monkeypatch):
     monkeypatch.setattr(proof, "prove", None)
     monkeypatch.setattr("modelzoo.exporters.delivery.prove", lambda *a, **k: proof.Proof("", "f32", 1e-5, ()))
-    monkeypatch.setattr(exporters.Format, "require", lambda self: None)
+    monkeypatch.setattr(exporters.Format, "require", lambda *arguments: None)
     found = modelzoo.export(resnet18_file, tmp_path / "a.onnx")
     metadata = exporters.inspect(found.path).metadata
     assert metadata.name == "resnet18_v1b.gluon"
@@ -627,7 +627,7 @@ def test_the_command_prints_one_line_an_output(tmp_path, capsys):
     pytest.importorskip("onnxruntime")
     assert run("export", MODEL, "--to", "onnx", "-o", tmp_path / "a.onnx") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert '"probabilities" (3, 10): relative L2' in lines[3]
+    assert '"probabilities" (3, 10) as logits: relative L2' in lines[3]
     assert lines[3].endswith("first label equal 3 of 3")
     assert run("inspect", tmp_path / "a.onnx") == 0
     assert "resnet9_cifar10.modelzoo" in capsys.readouterr().out

@@ -46,6 +46,7 @@ class Comparison:
     changed: how many of the others the network told apart by more than the noise of the format.
     as_logits: whether what is compared are the logarithms of a softmax's output, less their mean: logits of
         100 that are right to seven digits are probabilities that are right to five. Their sum must be 1, too.
+        Logits that are smaller than 1 on average count as if they were 1: probabilities that are much alike.
     """
 
     output: str
@@ -175,11 +176,11 @@ def _compared(
         if found.shape != ours.shape:
             raise ExportError(f"Expected {quoted(name)} of shape {ours.shape}, got {found.shape}.")
         found, as_logits = found.astype(np.float64), _is_softmax(graph, name)
-        error = 0.0
+        error, least = 0.0, TINY
         if as_logits:
             error = float(np.abs(found.sum(axis=-1) - 1).max())
-            found, ours = _logits(found), _logits(ours)
-        error = max(error, float(np.linalg.norm(found - ours) / max(np.linalg.norm(ours), TINY)))
+            found, ours, least = _logits(found), _logits(ours), ours.size**0.5
+        error = max(error, float(np.linalg.norm(found - ours) / max(np.linalg.norm(ours), least)))
         same, changed = _labels(found, ours, found - ours)
         yield Comparison(name, shapes, found.shape, error, same, changed, as_logits)
 
