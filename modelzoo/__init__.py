@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from modelzoo.lazy import attach
 
 if TYPE_CHECKING:
+    from modelzoo import labels as labels
     from modelzoo.architectures import FeatureInfo as FeatureInfo
     from modelzoo.architectures import feature_info as feature_info
     from modelzoo.bulk import Execution as Execution
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from modelzoo.registry import list_models as list_models
     from modelzoo.runtimes import Deployment as Deployment
     from modelzoo.store import add as add
+    from modelzoo.store import pack as pack
+    from modelzoo.store import save as save
     from modelzoo.store import weights_file as weights_file
     from modelzoo.tasks import Classifier as Classifier
     from modelzoo.tasks import Detection as Detection
@@ -97,9 +100,12 @@ __all__ = [
     "export",
     "feature_info",
     "info",
+    "labels",
     "list_models",
     "load",
+    "pack",
     "preprocess",
+    "save",
     "verify",
     "weights_file",
 ]
@@ -124,9 +130,10 @@ __getattr__, __dir__ = attach(
         ),
         "modelzoo.evaluation": ("Evaluation", "evaluate"),
         "modelzoo.images": ("preprocess",),
+        "modelzoo.labels": ("labels",),
         "modelzoo.registry": ("info", "list_models"),
         "modelzoo.runtimes": ("Deployment",),
-        "modelzoo.store": ("add", "weights_file"),
+        "modelzoo.store": ("add", "pack", "save", "weights_file"),
         "modelzoo.tasks": (
             "Classifier",
             "Detection",

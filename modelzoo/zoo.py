@@ -54,7 +54,7 @@ class NetworkOptions:
 
 
 def load(
-    model: str,
+    model: str | os.PathLike[str],
     /,
     *,
     include_top: bool = True,
@@ -67,7 +67,7 @@ def load(
     dtype: str | None = None,
     name: str | None = None,
 ) -> keras.Model:
-    """A functional keras.Model of the registry's `model` ("resnet50_v1d" or "resnet50_v1d.gluon").
+    """A functional keras.Model of the registry's `model` ("resnet50_v1d"), or of a model folder ("clothes/").
 
     Its input is float, (batch, height, width, channels), prepared as `modelzoo.preprocess` does.
     include_top: True gives (batch, classes), or what a detector predicts for each cell; False the last map,
@@ -115,7 +115,7 @@ def load_entry(entry: Entry, options: NetworkOptions, weights: Weights) -> keras
     facts, network = entry.graph, graph_of(entry, options)
     model = backend.model(network, dtype=options.dtype, as_dict=bool(options.features))
     if None in network.inputs[architectures.IMAGES][1:3]:
-        smallest = architectures.smallest_side(facts.family, facts.variant, top=options.top)
+        smallest = architectures.smallest_side_of(facts, top=options.top)
         state_smallest(model, smallest)
     with values(entry, options, weights, network) as arrays:
         keras_values.assign(model, arrays.items())
@@ -128,10 +128,9 @@ def graph_of(entry: Entry, options: NetworkOptions) -> Graph:
     from modelzoo import architectures
 
     facts = entry.graph
-    graph = architectures.build(
-        facts.family,
-        facts.variant,
-        input_shape=options.input_shape or facts.input_shape,
+    graph = architectures.network(
+        facts,
+        input_shape=options.input_shape,
         classes=(options.classes or facts.classes) if options.top else None,
         pooling=options.pooling,
         classifier_activation=_activation(entry, options),

@@ -39,6 +39,11 @@ def test_a_registry_of_ones_own_with_a_hosted_file_is_valid():
     registry.parse(json.dumps(own), registry.packaged().preprocessing)
 
 
+def test_a_registry_of_ones_own_may_name_a_model_folder():
+    assert VALIDATOR.is_valid({"preprocessing": {}, "models": {"a.team": {"folder": "clothes"}}})
+    assert not VALIDATOR.is_valid({"preprocessing": {}, "models": {"a.team": {"folder": "a", "task": "x"}}})
+
+
 def _source(entry: dict[str, Any]) -> dict[str, Any]:
     return entry["sources"][0]
 

@@ -4,8 +4,9 @@ from modelzoo.architectures.build import IMAGES, POOLINGS, build, variants
 from modelzoo.architectures.families import FAMILIES
 from modelzoo.architectures.family import Family, Proof
 from modelzoo.architectures.features import FeatureInfo, feature_info
+from modelzoo.architectures.network import network, smallest_side_of, top_layers, top_weights
 from modelzoo.architectures.sizes import smallest_side
-from modelzoo.architectures.top import Top, top_layers, top_weights
+from modelzoo.architectures.top import Top
 
 __all__ = [
     "FAMILIES",
@@ -17,7 +18,9 @@ __all__ = [
     "Top",
     "build",
     "feature_info",
+    "network",
     "smallest_side",
+    "smallest_side_of",
     "top_layers",
     "top_weights",
     "variants",

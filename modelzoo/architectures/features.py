@@ -6,7 +6,8 @@ import functools
 from dataclasses import dataclass
 
 from modelzoo import registry
-from modelzoo.architectures.build import build
+from modelzoo.architectures.network import network
+from modelzoo.registry import Architecture
 
 CHANNELS = 3
 SIDES = (256, 512)  # of two images: what a map grows by between them is free of what its edges lose
@@ -23,17 +24,23 @@ class FeatureInfo:
 
 
 def feature_info(name: str) -> tuple[FeatureInfo, ...]:
-    """All feature maps of the registry's model `name`, the finest first, as timm's feature_info.
+    """All feature maps of the model `name`, or of a model folder, the finest first, as timm's feature_info.
 
     They are those of images of any size. Raises UnknownModel.
     """
-    facts = registry.info(name).graph
-    return _feature_info(facts.family, facts.variant)
+    return _feature_info(registry.info(name).graph)
 
 
 @functools.cache
-def _feature_info(family: str, variant: str) -> tuple[FeatureInfo, ...]:
-    small, large = (build(family, variant, input_shape=(side, side, CHANNELS)) for side in SIDES)
+def _feature_info(facts: Architecture) -> tuple[FeatureInfo, ...]:
+    try:
+        small, large = (network(facts, input_shape=(side, side, CHANNELS)) for side in SIDES)
+    except ValueError:  # built for images of its own size
+        maps = network(facts)
+        return tuple(
+            FeatureInfo(level, _known(maps.shape(node)[-1]), 2 ** int(level[1:]), node)
+            for level, node in maps.maps.items()
+        )
     return tuple(
         FeatureInfo(
             level, _known(large.shape(node)[-1]), _stride(small.shape(node)[1], large.shape(node)[1]), node

@@ -7,17 +7,12 @@ maps, and looked at.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from modelzoo.architectures import families
 from modelzoo.architectures.family import Family
 from modelzoo.architectures.layers import Layers
 from modelzoo.graph import Tensor
-
-if TYPE_CHECKING:
-    from modelzoo.registry import Architecture
 
 # Stand-ins for feature maps, of an image of 512x512 pixels: no top needs a larger one.
 MAPS = {f"C{level}": (None, 512 >> level, 512 >> level, 64) for level in range(1, 6)}
@@ -50,20 +45,9 @@ def apply_top(
     return x if activation is None else nn.activation(x, activation, name="probabilities", output=True)
 
 
-def top_layers(graph: Architecture) -> Top:
-    """The layers with weights between the last feature map and the output, in their order."""
-    return _top_layers(graph.family, graph.variant)
-
-
-def top_weights(graph: Architecture, paths: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Those of the weights ("layer/weight") that a network without top does not have; and the head's."""
-    top = top_layers(graph)
-    of_top = tuple(path for path in paths if path.rpartition("/")[0] in top.layers)
-    return of_top, tuple(path for path in of_top if path.rpartition("/")[0] in top.head)
-
-
 @functools.cache
-def _top_layers(family: str, variant: str) -> Top:
+def top_of(family: str, variant: str) -> Top:
+    """The layers with weights between the last feature map and the output, in their order."""
     facts = families.find(family, variant)
     few, more = (_recorded(facts, variant, classes) for classes in CLASSES)
     return Top(tuple(few), tuple(layer for layer in few if few[layer] != more[layer]))

@@ -61,7 +61,7 @@ class Summary:
 def classify_files(
     images: Sources,
     output: str | os.PathLike[str],
-    deployment: Deployment | str = DEFAULT_MODEL,
+    deployment: Deployment | str | os.PathLike[str] = DEFAULT_MODEL,
     *,
     top: int = TOP,
     execution: Execution = HERE,
@@ -69,7 +69,7 @@ def classify_files(
     """Writes the `top` labels of each image to a .jsonl, .csv or .parquet file, in the images' order.
 
     images: a folder, a .txt file with a path on each line, a pattern, an image, or an iterable of these.
-    deployment: the model and how it runs, or just its name.
+    deployment: the model and how it runs, or just its name or folder.
     An image that cannot be read has an "error" in its row instead of labels. Memory stays the same however
     many there are. Until the last row is there the rows are in OUTPUT.unfinished; rerun the same call to
     resume after an interruption. Then the output appears whole, in place of an older one. A run is resumed
@@ -85,7 +85,7 @@ def classify_files(
 def embed_files(
     images: Sources,
     output: str | os.PathLike[str],
-    deployment: Deployment | str = DEFAULT_MODEL,
+    deployment: Deployment | str | os.PathLike[str] = DEFAULT_MODEL,
     *,
     execution: Execution = HERE,
 ) -> Summary:
@@ -98,8 +98,8 @@ def embed_files(
     return run_request(Request(_deployment(deployment), EmbeddingsHead()), images, output, execution)
 
 
-def _deployment(given: Deployment | str) -> Deployment:
-    return Deployment(given) if isinstance(given, str) else given
+def _deployment(given: Deployment | str | os.PathLike[str]) -> Deployment:
+    return given if isinstance(given, Deployment) else Deployment(given)
 
 
 def run_request(

@@ -13,8 +13,10 @@ from typing import Any
 from modelzoo import registry, settings
 from modelzoo.cli.arguments import Run, add_command, add_model
 from modelzoo.cli.printing import fail, print_json, print_table, say
+from modelzoo.registry import FolderEntry
 from modelzoo.store import cache, integrity
 from modelzoo.store.cache import CachedFile
+from modelzoo.store.folders import remove_installed
 from modelzoo.store.prune import prune
 
 
@@ -86,7 +88,7 @@ def _networks(names: Sequence[str]) -> list[Path]:
     """The compiled networks that the cache holds of the models named, or of all."""
     from modelzoo.runtimes import compiled  # brings NumPy
 
-    keys = {registry.info(name).key for name in names}
+    keys = {registry.info(name).owner for name in names}
     return [path for path in compiled.everything() if compiled.model_of(path) in keys or not names]
 
 
@@ -124,7 +126,11 @@ def _sentence(facts: dict[str, Any]) -> str:
 def _remove(options: argparse.Namespace) -> int:
     if not options.names:
         return fail("Say which models to remove; `modelzoo cache list` shows what there is.")
-    keys = {registry.info(name).key for name in options.names}
+    entries = [registry.info(name) for name in options.names]
+    keys = {entry.key for entry in entries}
+    for entry in entries:
+        if isinstance(entry, FolderEntry) and remove_installed(entry):
+            _print_removed(options, entry.key)
     for cached in [cached for cached in cache.everything() if cached.model in keys]:
         cache.remove(cached)
         _print_removed(options, cached.model)

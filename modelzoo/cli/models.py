@@ -10,8 +10,10 @@ from typing import Any, cast
 from modelzoo import registry, store
 from modelzoo.cli.arguments import add_command, add_model, count, positive
 from modelzoo.cli.printing import fail, percent, print_card, print_json, print_table
-from modelzoo.registry import UNKNOWN, Entry, Package
+from modelzoo.errors import abbreviated, readable
+from modelzoo.registry import UNKNOWN, Entry, FolderEntry, Package
 
+DIGITS = 16  # of a graph's sha256
 METRICS = {"top1": "top-1", "top5": "top-5"}
 
 
@@ -49,7 +51,7 @@ def _list(options: argparse.Namespace) -> int:
     if options.availability:
         found = [pair for pair in found if pair[1].replace(" ", "-") == options.availability]
     if options.json:
-        print_json([dataclasses.asdict(entry) | {"availability": where} for entry, where in found])
+        print_json([entry.facts() | {"availability": where} for entry, where in found])
         return 0
     rows = [_row(entry, where) for entry, where in found]
     header = ("model", "parameters", "input", "labels", "top-1", "license", "weights")
@@ -73,7 +75,7 @@ def _info(options: argparse.Namespace) -> int:
     entry = registry.info(options.name)
     if options.json:
         found = {"availability": store.availability(entry), "trust": store.trust(entry)}
-        print_json(dataclasses.asdict(entry) | found)
+        print_json(entry.facts() | found)
     else:
         print_card(entry.key, _facts(entry))
     return 0
@@ -84,7 +86,10 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
     graph, licenses = entry.graph, entry.licenses
     height, width, _ = graph.input_shape
     yield "task", f"{entry.task}, {graph.classes:,} classes of {entry.labels}"
-    yield "architecture", f"{graph.family} {graph.variant}, {entry.parameters:,} parameters"
+    if isinstance(entry, FolderEntry):
+        yield from _facts_of_folder(entry)
+    else:
+        yield "architecture", f"{graph.family} {graph.variant}, {entry.parameters:,} parameters"
     yield "input", f"{height} x {width} pixels; {_preprocessing(entry)}"
     yield "output", graph.activation or "no activation"
     for metric in entry.metrics:
@@ -121,6 +126,18 @@ def _package(package: Package) -> str:
         f"{package.address}, {size}, sha256 of the wheel {package.sha256}, "
         f"of {package.member} {package.member_sha256}"
     )
+
+
+def _facts_of_folder(entry: FolderEntry) -> Iterator[tuple[str, str]]:
+    """What only a model folder says."""
+    if entry.table:
+        yield "labels", abbreviated([readable(label.name) for label in entry.table])
+    yield "folder", readable(entry.folder)
+    digest = entry.graph.variant[:DIGITS]
+    yield "architecture", f"a graph of its own, sha256 {digest}..., {entry.parameters:,} parameters"
+    if entry.base is not None:
+        yield "made from", entry.base.model + (f", sha256 {entry.base.sha256}" if entry.base.sha256 else "")
+    yield "saved", f"{entry.saved or UNKNOWN}, by modelzoo {entry.modelzoo}"
 
 
 def _preprocessing(entry: Entry) -> str:

@@ -87,13 +87,13 @@ def _classify(options: argparse.Namespace) -> int:
         entry = pipeline.entry
         say(f"{entry.key} ({entry.labels}, {len(paths)} {plural('image', paths)})")
     answers = pipeline.each_or_error(_progress(map(_content, paths), len(paths)))
-    failed = 0
+    failed, model = 0, deployed.entry.key
     for path, answer in zip(paths, answers, strict=True):
         if isinstance(answer, Unreadable):
-            failed += _print_error(path, deployed.model, answer, options)
+            failed += _print_error(path, model, answer, options)
         elif options.json:
             found = [dataclasses.asdict(prediction) for prediction in answer]
-            print_json({"image": encodable(path), "model": deployed.model, "predictions": found}, indent=None)
+            print_json({"image": encodable(path), "model": model, "predictions": found}, indent=None)
         else:
             _print_predictions(path, answer)
     done = time.perf_counter()

@@ -30,7 +30,7 @@ def _verify(options: argparse.Namespace) -> int:
     for entry in entries:
         if not options.json:
             say(entry.key)
-        for check in verify(entry.key, images=options.images):
+        for check in verify(entry.reference, images=options.images):
             failed |= check.passed is False
             if options.json:
                 print_json({"model": entry.key, **dataclasses.asdict(check)}, indent=None)

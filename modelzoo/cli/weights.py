@@ -1,4 +1,4 @@
-"""download, add, bundle, unbundle and convert: weight files in and out of the cache."""
+"""download, add, bundle, unbundle, convert and pack: weight files in and out of the cache."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from modelzoo import registry, store
+from modelzoo import labels, registry, store
 from modelzoo.cli.arguments import add_command, add_file, add_model
 from modelzoo.cli.printing import fail, print_card, print_json, say
 from modelzoo.errors import ModelZooError
@@ -48,6 +48,14 @@ def add_commands(commands: Any) -> None:
     add_model(command, "name")
     add_file(command, "file", type=Path, help="a file, archive, folder or checkpoint prefix")
     add_file(command, "-o", "--output", type=Path, required=True)
+
+    command = add_command(commands, "pack", _pack, "makes a model folder of a file that training left")
+    add_file(command, "file", type=Path, help="a .keras, .weights.h5 or .h5 file, or of the base's upstream")
+    add_model(command, "--base", required=True, help="the model that it was made from, or its folder")
+    add_file(command, "--labels", type=Path, metavar="FILE", help="the classes' names, one a line")
+    command.add_argument("--license", metavar="SPDX", help="of the weights; default: the base's")
+    command.add_argument("--note", help="a sentence for whoever reads the card")
+    add_file(command, "-o", "--output", type=Path, required=True, metavar="FOLDER")
 
 
 def _add_average(command: argparse.ArgumentParser) -> None:
@@ -109,6 +117,20 @@ def _convert(options: argparse.Namespace) -> int:
         print_json(provenance)
     else:
         print_card(str(options.output), ((name, _shown(value)) for name, value in provenance.items()))
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    names = None if options.labels is None else labels.read_names(options.labels)
+    entry = store.pack(
+        options.file,
+        options.output,
+        base=options.base,
+        labels=names,
+        license=options.license,
+        note=options.note,
+    )
+    print_json(entry.facts()) if options.json else say(entry.folder)
     return 0
 
 

@@ -17,8 +17,7 @@ def weight_shapes(entry: Entry) -> dict[str, tuple[int, ...]]:
     facts = entry.graph
     network = (facts.family, facts.variant, facts.classes)
     if network not in _known:
-        graph = architectures.build(*network[:2], input_shape=facts.input_shape, classes=facts.classes)
-        _known[network] = graph.weight_shapes
+        _known[network] = architectures.network(facts, classes=facts.classes).weight_shapes
     return dict(_known[network])
 
 

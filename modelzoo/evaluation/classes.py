@@ -26,7 +26,7 @@ Mapped = Mapping[str, str | None]
 
 
 class Classes:
-    """The classes of a label set, found by what people and programs call folders."""
+    """The classes of a label set, or a model's own, found by what people and programs call folders."""
 
     def __init__(self, label_set: str, table: Sequence[Label] | None = None):
         """Of the label set's own table unless another is given, which errors then call so."""

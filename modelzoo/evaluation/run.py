@@ -120,7 +120,7 @@ class Evaluation:
 
 def evaluate(
     folder: str | os.PathLike[str],
-    deployment: Deployment | str = DEFAULT_MODEL,
+    deployment: Deployment | str | os.PathLike[str] = DEFAULT_MODEL,
     *,
     classes: Mapped | str | os.PathLike[str] | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -138,8 +138,8 @@ def evaluate(
     Raises LabelsError for folders that are no classes, ImageError where no image can be read, and as
     classify_files does.
     """
-    request = Request(Deployment(deployment) if isinstance(deployment, str) else deployment, LabelsHead(TOP))
-    entry = request.deployment.entry
+    deployment = deployment if isinstance(deployment, Deployment) else Deployment(deployment)
+    request, entry = Request(deployment, LabelsHead(TOP)), deployment.entry
     known = Classes(entry.labels, labels.of(entry))
     labeled = labeled_folder(folder, known, read_mapping(classes))
     found: list[Evaluation] = []
@@ -192,7 +192,7 @@ def _evaluation(
     order = {identifier: place for place, identifier in enumerate(names)}
     confusions = sorted(tally.confusions.items(), key=lambda item: [order[name] for name in item[0]])
     return Evaluation(
-        model=results.request.deployment.model,
+        model=results.request.deployment.entry.key,
         dataset=dataset,
         images=tally.images,
         unreadable=tally.failed,

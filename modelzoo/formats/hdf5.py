@@ -206,3 +206,26 @@ def _heap_objects(data: mmap.mmap, heap: int) -> Iterator[int]:
 
 def _decoded(value: str | bytes) -> str:
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def check_plain(path: os.PathLike[str]) -> None:
+    """Raises ValueError unless all datasets of the file lie in it as `member` wants them, by hard links only.
+
+    What another library will read is looked at first: it may follow what is refused here.
+    """
+    with h5py.File(path, "r") as file:
+        open_groups: list[h5py.Group] = [file]
+        seen = 0
+        while open_groups:
+            group = open_groups.pop()
+            for name in group:
+                seen += 1
+                if seen > MAX_NAMES:
+                    raise ValueError(f"it has more than {MAX_NAMES} groups and datasets")
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    raise ValueError(f"{name!r} is a link to elsewhere")
+                found: Any = group[name]
+                if isinstance(found, h5py.Group):
+                    open_groups.append(found)
+                else:
+                    member(group, name, h5py.Dataset)

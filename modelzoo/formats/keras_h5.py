@@ -29,6 +29,7 @@ KERAS_LAYOUT = {"keras_version": "2.0.0", "backend": "tensorflow"}
 MAX_ATTRIBUTE_BYTES = 64_512  # HDF5's own limit is 64 KiB with what belongs to it; Keras has this number
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 ENDINGS = (".h5", ".hdf5")
+KERAS_3_GROUPS = ("layers", "_layer_checkpoint_dependencies")  # at the top of its .weights.h5 files
 MODEL_WEIGHTS = "model_weights"  # the group of the weights in a file that holds a whole model
 KERAS_3_GROUP = "layers"  # of Keras 3's .weights.h5
 TENSORFLOW_SUFFIX = re.compile(r":\d+$")
@@ -60,6 +61,22 @@ def read_keras_h5(path: Path) -> KerasTensors:
 
 def _h5_in(folder: Path) -> list[Path]:
     return [file for file in visible_in(folder) if file.suffix in ENDINGS and file.is_file()]
+
+
+def model_config(path: Path) -> str | None:
+    """The configuration in a file of a whole model, as JSON; None in other files. Raises ConversionError."""
+    if not path.is_file() or not is_keras_h5(path):
+        return None
+    with hdf5.refused_as(ConversionError, f"{readable(str(path))} cannot be read"), h5py.File(path) as file:
+        return hdf5.text(file, "model_config") or None
+
+
+def is_keras_3(path: Path) -> bool:
+    """Whether this is Keras 3's .weights.h5, which names no layers. Raises ConversionError."""
+    if not path.is_file() or not is_keras_h5(path):
+        return False
+    with hdf5.refused_as(ConversionError, f"{readable(str(path))} cannot be read"), h5py.File(path) as file:
+        return "layer_names" not in file.attrs and any(hdf5.has(file, group) for group in KERAS_3_GROUPS)
 
 
 class KerasTensors(Tensors):

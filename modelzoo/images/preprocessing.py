@@ -6,6 +6,7 @@ An entry's preprocessing holds every fact that decides a pixel, so that one func
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
@@ -58,17 +59,19 @@ def _resized(preprocessing: Preprocessing, source: int, shorter: int) -> int:
     return source * size // shorter
 
 
-def preprocess(images: ImageInput | Sequence[ImageInput], preprocessing: Preprocessing | str) -> Floats:
+def preprocess(
+    images: ImageInput | Sequence[ImageInput], preprocessing: Preprocessing | str | os.PathLike[str]
+) -> Floats:
     """The network's input, float32 (batch, crop_size, crop_size, 3): (pixels * max_value / 255 - mean) / std.
 
     images: whatever read_image takes (a batch of one), or a list or tuple of such, or a uint8 array
     (batch, height, width, 3), RGB.
-    preprocessing: a model's name, or what `modelzoo.info(name).preprocessing` gives; at another size
-    `dataclasses.replace(preprocessing, crop_size=size)`.
+    preprocessing: a model's name or folder, or what `modelzoo.info(name).preprocessing` gives; at another
+    size `dataclasses.replace(preprocessing, crop_size=size)`.
 
     Raises UnknownModel; ImageError for no images at all, and whatever read_image raises.
     """
-    if isinstance(preprocessing, str):
+    if isinstance(preprocessing, str | os.PathLike):
         preprocessing = registry.info(preprocessing).preprocessing
     named = name_images(images)
     batch = np.empty((len(named), preprocessing.crop_size, preprocessing.crop_size, 3), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from importlib.resources import files
 
@@ -32,7 +33,18 @@ def read(name: str) -> tuple[Label, ...]:
 
 def of(entry: Entry) -> tuple[Label, ...]:
     """The labels of an entry's classes, in class order: its label set's, or those of a user's own file."""
-    return entry.table if isinstance(entry, OwnEntry) else read(entry.labels)
+    own = entry.table if isinstance(entry, OwnEntry) else ()
+    return own or read(entry.labels)
+
+
+def names_of(name: str | os.PathLike[str]) -> list[str]:
+    """The names of the labels of a label set, of a model or of a model folder, in class order.
+
+    Raises UnknownModel for what is none of them.
+    """
+    if isinstance(name, str) and name in names():
+        return [label.name for label in read(name)]
+    return [label.name for label in of(registry.info(name))]
 
 
 @cache

@@ -19,6 +19,7 @@ from modelzoo.registry.entries import (
     Registry,
     Source,
 )
+from modelzoo.registry.folders import FolderEntry, StoredArchitecture
 from modelzoo.registry.parsing import parse
 from modelzoo.registry.queries import SORTS, current, info, list_models, packaged
 
@@ -28,6 +29,7 @@ __all__ = [
     "Architecture",
     "Checksum",
     "Entry",
+    "FolderEntry",
     "HostedFile",
     "Interpolation",
     "Label",
@@ -38,6 +40,7 @@ __all__ = [
     "Preprocessing",
     "Registry",
     "Source",
+    "StoredArchitecture",
     "current",
     "info",
     "list_models",

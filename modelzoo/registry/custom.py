@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,6 +12,7 @@ from modelzoo.download import by_checksum, without_password
 from modelzoo.errors import RegistryError, quoted
 from modelzoo.files import is_sha256
 from modelzoo.registry.entries import Registry
+from modelzoo.registry.folders import FolderEntry, entry_of
 from modelzoo.registry.parsing import parse
 
 
@@ -19,7 +20,7 @@ from modelzoo.registry.parsing import parse
 def with_custom(base: Registry, place: str) -> Registry:
     """`base` and the registry at `place`, a file or an address with #sha256=...; raises RegistryError."""
     try:
-        custom = parse(_text(place), base.preprocessing)
+        custom = parse(_text(place), base.preprocessing, partial(_in_folder, place))
         _check_names(base, custom)
         _check_labels(base, custom)
     except RegistryError as error:
@@ -34,6 +35,14 @@ def with_custom(base: Registry, place: str) -> Registry:
         MappingProxyType({**custom.preprocessing, **base.preprocessing}),
         custom.labels,
     )
+
+
+def _in_folder(place: str, key: str, path: str) -> FolderEntry:
+    """The entry of a model folder, whose path counts from the registry's own folder."""
+    path = os.path.expanduser(path)
+    if "://" in place and not os.path.isabs(path):
+        raise RegistryError(f"expected the absolute path of a folder, got {quoted(path)}.")
+    return entry_of(os.path.join(os.path.dirname(os.path.abspath(os.path.expanduser(place))), path), key)
 
 
 def _check_names(base: Registry, custom: Registry) -> None:
@@ -54,6 +63,8 @@ def _check_labels(base: Registry, custom: Registry) -> None:
             raise RegistryError(f"labels: {name!r} is the name of a packaged label set; choose another.")
     lengths = packaged | {name: len(labels) for name, labels in custom.labels.items()}
     for key, entry in custom.entries.items():
+        if isinstance(entry, FolderEntry) and entry.table:
+            continue
         if entry.labels not in lengths:
             known = ", ".join(sorted(lengths))
             raise RegistryError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, cast
 
 from modelzoo.errors import UnknownModel, quoted
@@ -35,6 +35,10 @@ class Architecture:
     input_shape: tuple[int, int, int]  # height, width, channels that it was trained at
     classes: int
     activation: str | None  # what turns the logits into the published probabilities
+
+    def facts(self) -> dict[str, Any]:
+        """All that decides what the network computes, as JSON has it."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +169,20 @@ class Entry:
     @property
     def tag(self) -> str:
         return self.key.rpartition(".")[2]
+
+    @property
+    def reference(self) -> str:
+        """What finds this entry again, wherever a model's name stands."""
+        return self.key
+
+    @property
+    def owner(self) -> str:
+        """The key that its weight files name."""
+        return self.key
+
+    def facts(self) -> dict[str, Any]:
+        """The entry as JSON has it."""
+        return asdict(self)
 
     def metric(self, name: str) -> float | None:
         """The first metric of this name, or None: unknown."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Callable
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 from modelzoo import settings
+from modelzoo.errors import UnknownModel
 from modelzoo.registry.entries import UNKNOWN, Entry, Registry
+from modelzoo.registry.folders import FOLDERS, MODEL, OWN, entry_of
 from modelzoo.registry.parsing import parse_packaged
 
 Sort = Literal["name", "parameters", "size", "top1"]
@@ -38,9 +42,39 @@ def current() -> Registry:
     return with_custom(packaged(), place)
 
 
-def info(name: str) -> Entry:
-    """The registry entry of a model; raises UnknownModel with the three nearest names."""
-    return current().find(name)
+def info(name: str | os.PathLike[str]) -> Entry:
+    """The registry entry of a model, or what the model.json of a model folder states.
+
+    A folder's path has a separator ("clothes/"), or is a Path. A name that the registry does not know may be
+    that of a model folder in the working folder, or of one that `unbundle` installed. Raises UnknownModel
+    with the three nearest names, or RegistryError for a model.json that is not sound.
+    """
+    if isinstance(name, os.PathLike) or _is_path(name):
+        return entry_of(name)
+    try:
+        return current().find(name)
+    except UnknownModel:
+        folder = _folder_called(name)
+        if folder is None:
+            raise
+    return entry_of(folder)
+
+
+def _is_path(name: object) -> bool:
+    """Whether a name is a path for sure; an address is none."""
+    if not isinstance(name, str) or "://" in name or "\0" in name:
+        return False
+    separators = {"/", os.sep, os.altsep or os.sep}
+    return name in (".", "..") or not separators.isdisjoint(name)
+
+
+def _folder_called(name: object) -> Path | None:
+    """The model folder of a name that no registry has: here, or in the cache; None if there is none."""
+    if not isinstance(name, str) or not name or "://" in name or "\0" in name:
+        return None
+    places = [Path(name)]
+    places += [root / FOLDERS / key for root in settings.cache_roots() for key in (name, f"{name}.{OWN}")]
+    return next((place for place in places if os.path.isfile(place / MODEL)), None)  # also of too long a name
 
 
 def list_models(

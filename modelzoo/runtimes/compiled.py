@@ -71,8 +71,8 @@ def key(weights: Located, options: NetworkOptions, runtime: dict[str, Any]) -> K
     """The key of a network with these weights; `runtime` are the facts of what compiles it."""
     graph = weights.entry.graph
     facts = {
-        "model": weights.entry.key,
-        "graph": asdict(graph),
+        "model": weights.entry.owner,
+        "graph": graph.facts(),
         "weights": weights.content,
         "options": asdict(options),
         "modelzoo": modelzoo.__version__,

@@ -36,8 +36,9 @@ DEFAULT_MODEL = "resnet9_cifar10"  # it comes with the package, so it always ans
 class Deployment:
     """A model and how it runs: frozen, hashable, JSON. Equal deployments give equal answers.
 
-    model: a name of the registry, kept as its key; or the path of a file that modelzoo exported, which
-        answers by itself, on the runtime that its format is for.
+    model: a name of the registry, kept as its key; the path of a model folder, kept as an absolute one; or
+        the path of a file that modelzoo exported, which answers by itself, on the runtime that its format is
+        for.
     weights: as in modelzoo.load; a path is kept as a string.
     runtime: "openvino", on the CPU; "keras", on any of Keras' backends and devices; or "auto", the fastest
         available: OpenVINO, unless it cannot be imported or KERAS_BACKEND chooses another backend than
@@ -51,7 +52,7 @@ class Deployment:
     runtime, precision or number of crops.
     """
 
-    model: str = DEFAULT_MODEL
+    model: str | os.PathLike[str] = DEFAULT_MODEL
     weights: str | os.PathLike[str] | None = PRETRAINED
     runtime: Runtime = "auto"
     precision: Precision = "f32"
@@ -62,15 +63,16 @@ class Deployment:
         _check("runtime", self.runtime, RUNTIMES)
         _check("precision", self.precision, PRECISIONS)
         _check("crops", self.crops, CROPS)
-        if not isinstance(cast(object, self.model), str):
+        if not isinstance(cast(object, self.model), str | os.PathLike):
             raise UnknownModel(
                 f"Expected the name of a model, got {quoted(self.model)}. For your own Keras model, write "
                 "decode_predictions(model.predict(preprocess(images, NAME)), LABELS)."
             )
-        if isinstance(self.weights, os.PathLike):
-            object.__setattr__(self, "weights", os.fspath(self.weights))
+        for field in ("model", "weights"):
+            if isinstance(getattr(self, field), os.PathLike):
+                object.__setattr__(self, field, os.fspath(getattr(self, field)))
         if self.file is None:
-            object.__setattr__(self, "model", registry.info(self.model).key)
+            object.__setattr__(self, "model", registry.info(self.model).reference)
             object.__setattr__(self, "runtime", _chosen(self.runtime))
         else:
             object.__setattr__(self, "runtime", _of_file(self.file, self.runtime, self.weights))
@@ -82,13 +84,14 @@ class Deployment:
 
     @property
     def file(self) -> Path | None:
-        """The exported file that answers; None for a name of the registry."""
+        """The exported file that answers; None for a name of the registry, and for a model folder."""
         path = Path(self.model)
         if _is_saved_model(path, self.model):
             return path
-        if path.suffix.lower() not in FILES or self.model in registry.current().entries:
+        ending = path.suffix.lower()
+        if ending not in FILES or self.model in registry.current().entries or path.is_dir():
             return None
-        return path if path.suffix.lower() != ".keras" or path.is_file() else None
+        return path if ending != ".keras" or path.is_file() else None
 
     @property
     def entry(self) -> Entry:

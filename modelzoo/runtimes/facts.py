@@ -29,7 +29,7 @@ def network_facts(deployment: Deployment, options: NetworkOptions) -> dict[str, 
         "modelzoo": modelzoo.__version__,
         "runtime": _runtime(deployment),
         "precision": deployment.precision,
-        "graph": asdict(entry.graph),
+        "graph": entry.graph.facts(),
         "options": asdict(options),
         "architectures": compiled.architectures(),  # also the rule of synthetic weights
     }

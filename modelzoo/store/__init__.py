@@ -4,9 +4,13 @@ from modelzoo.store.availability import AVAILABILITY, Availability, availability
 from modelzoo.store.bundles import bundle, unbundle
 from modelzoo.store.checks import check_owner
 from modelzoo.store.convert import convert
+from modelzoo.store.folders import add_metrics
+from modelzoo.store.folders import check_weights as check_folder
 from modelzoo.store.install import add, recognize
 from modelzoo.store.locate import PRETRAINED, Located, checked, locate, weights_file
 from modelzoo.store.own import entry_of
+from modelzoo.store.packing import pack
+from modelzoo.store.saving import save
 
 __all__ = [
     "AVAILABILITY",
@@ -14,14 +18,18 @@ __all__ = [
     "Availability",
     "Located",
     "add",
+    "add_metrics",
     "availability",
     "bundle",
+    "check_folder",
     "check_owner",
     "checked",
     "convert",
     "entry_of",
     "locate",
+    "pack",
     "recognize",
+    "save",
     "trust",
     "unbundle",
     "weights_file",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from modelzoo.registry import Entry
+from modelzoo.registry import Entry, FolderEntry
 from modelzoo.store import cache
 from modelzoo.store.bundled import bundled_path
 from modelzoo.store.trust import NO_CHECKSUM, published
 
 Availability = Literal[
+    "in its folder",
     "bundled",
     "cached",
     "cached without top",
@@ -23,6 +24,8 @@ AVAILABILITY: tuple[Availability, ...] = get_args(Availability)
 
 def availability(entry: Entry) -> Availability:
     """Where `load` would take pretrained weights from."""
+    if isinstance(entry, FolderEntry):
+        return "in its folder"
     if bundled_path(entry).is_file():
         return "bundled"
     if cache.find(entry.key):
@@ -38,6 +41,8 @@ def availability(entry: Entry) -> Availability:
 
 def trust(entry: Entry) -> str | None:
     """Why the file that load() would take is believed, or will be; None where there is no file."""
+    if isinstance(entry, FolderEntry):
+        return "sha256 in its model.json"
     if bundled_path(entry).is_file():
         return "bundled"
     if cached := cache.find(entry.key) or cache.find(entry.key, top=False):

@@ -4,6 +4,7 @@
     ROOT/models/MODEL.json                    its pointer: whole sha256, bytes, source, why it is trusted
     ROOT/downloads/                           what is on its way
     ROOT/compiled/                            networks that a runtime compiled, see modelzoo.runtimes.compiled
+    ROOT/folders/MODEL/                       model folders that came in a bundle
     ROOT/fetched/                             other files, by their sha256
     ROOT/locks/                               who is downloading what
     ROOT/modelzoo-*                           what a process works on, removed with it or after it

@@ -22,5 +22,5 @@ def check_owner(entry: Entry, path: Path) -> None:
     from modelzoo import weights
 
     owner = weights.provenance(path).get("model")
-    if owner != entry.key:
+    if owner != entry.owner:
         raise WeightsMismatch(f"{path} holds the weights of {readable(owner)}, not of {entry.key}.")

@@ -10,15 +10,15 @@ from datetime import date
 from pathlib import Path
 
 from modelzoo import registry
-from modelzoo.errors import ConversionError, quoted
-from modelzoo.registry import Entry
+from modelzoo.errors import ConversionError, quoted, readable
+from modelzoo.registry import Entry, FolderEntry
 from modelzoo.store import cache, user_files
 from modelzoo.store.checks import check, check_owner
 from modelzoo.store.convert import convert
 from modelzoo.store.trust import BY_HAND, published
 
 
-def add(name: str, path: str | os.PathLike[str], *, average: bool | None = None) -> Path:
+def add(name: str | os.PathLike[str], path: str | os.PathLike[str], *, average: bool | None = None) -> Path:
     """Installs a file that the user owns as the model's pretrained weights; returns its place in the cache.
 
     The file is a modelzoo weight file, or the upstream's own: a file, archive, folder or checkpoint prefix,
@@ -30,6 +30,10 @@ def add(name: str, path: str | os.PathLike[str], *, average: bool | None = None)
     user_files.require(path)
     from modelzoo import weights
 
+    if isinstance(entry, FolderEntry):
+        raise ConversionError(
+            f"{readable(entry.folder)} brings its weights along: save the model again instead."
+        )
     by_hand = f"{BY_HAND} {date.today().isoformat()}"
     with cache.temporary_directory() as folder:
         file = folder / "weights.h5"

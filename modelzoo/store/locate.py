@@ -16,8 +16,8 @@ from pathlib import Path
 
 from modelzoo import download, files, registry, settings
 from modelzoo.errors import ConversionError, WeightsMismatch, WeightsUnavailable
-from modelzoo.registry import Entry
-from modelzoo.store import bundled, cache, integrity, sources, user_files
+from modelzoo.registry import Entry, FolderEntry
+from modelzoo.store import bundled, cache, folders, integrity, sources, user_files
 from modelzoo.store.cache import CachedFile
 from modelzoo.store.convert import convert
 from modelzoo.store.trust import BY_HAND
@@ -67,7 +67,7 @@ class Located:
         return weights.warning(self.path) if weights.is_modelzoo_file(self.path) else None
 
 
-def weights_file(name: str) -> Path:
+def weights_file(name: str | os.PathLike[str]) -> Path:
     """The path of the model's pretrained weights, a modelzoo HDF5 file, downloaded and converted if need be.
 
     The file was just read and has its checksum. Raises UnknownModel, and WeightsUnavailable with everything
@@ -84,6 +84,8 @@ def locate(entry: Entry, weights: str | os.PathLike[str] = PRETRAINED, *, top: b
     cache.remove_abandoned()
     if weights != PRETRAINED:
         return _of_user(entry, Path(weights), top)
+    if isinstance(entry, FolderEntry):
+        return _of_folder(entry, top)
     path = bundled.bundled_path(entry)
     if path.is_file():
         return Located(entry, path, entry.key, bundled.recorded(path).sha256, top=top)
@@ -99,7 +101,9 @@ def checked(located: Located) -> Located:
     """
     cached = located.cached
     if cached is None:
-        if not located.may_be_upstream:
+        if isinstance(located.entry, FolderEntry) and not located.may_be_upstream:
+            folders.check_weights(located.entry)
+        elif not located.may_be_upstream:
             bundled.check(located.path)
         return located
     try:
@@ -120,6 +124,13 @@ def _work_folder() -> Generator[Path]:
         manager = files.temporary_directory()
     with manager as folder:
         yield folder
+
+
+def _of_folder(entry: FolderEntry, top: bool) -> Located:
+    """What its content decides, not its place: moved or renamed it is the same."""
+    folders.glance_at_weights(entry)
+    name = cache.file_name(entry.saved_as, entry.file.sha256).removesuffix(".h5")
+    return Located(entry, entry.weights_path, name, entry.file.sha256, top=top)
 
 
 def _of_cache(entry: Entry, top: bool, cached: CachedFile) -> Located:

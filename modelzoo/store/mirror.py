@@ -8,7 +8,9 @@ with file://, http:// or https://. index.json says, for each model, which file h
         "converter": "gluoncv 1",
         "notop": {"file": ..., "sha256": ..., "bytes": ...}}}}
 
-"notop" is there if a file without the head's weights is. What a mirror delivers must be what its index says.
+"notop" is there if a file without the head's weights is. With the weights of a model folder "folder" names
+its other files: {"model.json": {"file": ..., "sha256": ...}, ...}. What a mirror delivers must be what its
+index says.
 """
 
 from __future__ import annotations
@@ -31,7 +33,21 @@ INDEX = "index.json"
 FORMAT = 1
 MAX_MODELS = 10_000
 OBJECTS = 3  # of an index for each model, at most: its entry, "notop", and what a later format may add
+COMPANIONS = {"model.json": ".json", "README.md": ".md"}  # of a model folder's weights: how their names end
 MAX_INDEX_BYTES = 8 * 2**20  # an entry has about 500, with "notop" 700
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A small file of a model folder beside its weights, as an index states it."""
+
+    model: str
+    role: str  # its name in the folder
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}-{self.sha256[: cache.NAMED_DIGITS]}{COMPANIONS[self.role]}"
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,7 @@ class IndexedFile:
     top: bool
     sha256: str
     bytes: int
+    folder: tuple[Companion, ...] = ()
 
     @property
     def name(self) -> str:
@@ -83,10 +100,29 @@ def parse(text: bytes) -> dict[tuple[str, bool], IndexedFile]:
 
 
 def _file(model: str, top: bool, value: Mapping[str, Any]) -> IndexedFile:
-    file = IndexedFile(model, top, value["sha256"], value["bytes"])
+    folder = tuple(_companion(model, role, one) for role, one in value.get("folder", {}).items())
+    file = IndexedFile(model, top, value["sha256"], value["bytes"], folder)
     if not (is_sha256(file.sha256) and type(file.bytes) is int and value["file"] == file.name):
         raise ValueError(f"{quoted(model)} has another file name than its sha256 gives")
     return file
+
+
+def _companion(model: str, role: str, value: Mapping[str, Any]) -> Companion:
+    found = Companion(model, role, value["sha256"])
+    if role not in COMPANIONS or not is_sha256(found.sha256) or value["file"] != found.name:
+        raise ValueError(f"{quoted(model)} has another file {quoted(role)} than its sha256 gives")
+    return found
+
+
+def folder_entry(path: Path, provenance: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Path]]:
+    """The entry of an index for the weights of a model folder, and its other files by their names there."""
+    files: dict[str, Path] = {}
+    folder: dict[str, Any] = {}
+    for role in COMPANIONS:
+        companion = Companion(provenance["model"], role, sha256(path.with_name(role)))
+        files[companion.name] = path.with_name(role)
+        folder[role] = {"file": companion.name, "sha256": companion.sha256}
+    return entry(path, provenance) | {"folder": folder}, files
 
 
 def entry(path: Path, provenance: Mapping[str, Any], notop: Path | None = None) -> dict[str, Any]:

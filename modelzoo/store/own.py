@@ -24,6 +24,8 @@ def entry_of(entry: Entry, weights: object) -> Entry:
     """
     if not isinstance(weights, str | os.PathLike) or not weights or weights in NOT_FILES:
         return entry
+    if isinstance(entry, OwnEntry):  # of a model folder or a hub, which say the classes
+        return entry
     path = Path(os.fsdecode(cast("str | os.PathLike[str]", weights)))
     if not user_files.files_of(path):
         return entry

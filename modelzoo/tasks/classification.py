@@ -56,7 +56,7 @@ class LabelsHead:
         return entry.preprocessing
 
     def decode(self, output: np.ndarray, size: tuple[int, int], entry: Entry) -> list[Prediction]:
-        (predictions,) = _decoded(output[None], entry.labels, label_sets.of(entry), self.top)
+        (predictions,) = _best(output[None], entry.labels, label_sets.of(entry), self.top)
         return predictions
 
 
@@ -68,7 +68,7 @@ class Classifier:
 
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
         *,
         weights: str | os.PathLike[str] | None = PRETRAINED,
         runtime: Runtime = "auto",
@@ -93,7 +93,7 @@ class Classifier:
 
 def classify(
     images: ImageInput | Sequence[ImageInput],
-    model: str = DEFAULT_MODEL,
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
     top: int = TOP,
     *,
     runtime: Runtime = "auto",
@@ -134,19 +134,19 @@ def _check_probabilities(array: np.ndarray) -> None:
 
 
 def decode_predictions(
-    probabilities: Any, labels_or_model: str | Sequence[str], top: int = TOP
+    probabilities: Any, labels: str | os.PathLike[str] | Sequence[str], top: int = TOP
 ) -> list[list[Prediction]]:
     """The `top` best labels of each row of an array (batch, classes), best first; ties in class order.
 
-    `labels_or_model` is a label set ("imagenet"), a model, whose label set is taken, or a list of names.
+    `labels` is a label set ("imagenet"), a model or its folder, whose labels are taken, or a list of names.
     Raises LabelsError if the array's width is not the number of labels, and for values that are no
     probabilities: not finite, or logits. Those of sigmoids need not add up to one.
     """
-    return _decoded(probabilities, *_labels(labels_or_model), top)
+    return _best(probabilities, *_labels(labels), top)
 
 
-def _decoded(probabilities: Any, name: str, table: Sequence[Label], top: int) -> list[list[Prediction]]:
-    """The same with a table of labels, and what it is called in errors."""
+def _best(probabilities: Any, name: str, table: Sequence[Label], top: int) -> list[list[Prediction]]:
+    """As decode_predictions, of the labels `table`, which errors call `name`."""
     array = _floats(probabilities)
     if array.ndim != 2 or array.shape[1] != len(table):
         raise LabelsError(f"Labels {name!r}: expected an array (batch, {len(table)}), got {array.shape}.")
@@ -159,16 +159,17 @@ def _decoded(probabilities: Any, name: str, table: Sequence[Label], top: int) ->
     ]
 
 
-def _labels(labels_or_model: str | Sequence[str]) -> tuple[str, Sequence[Label]]:
+def _labels(labels: str | os.PathLike[str] | Sequence[str]) -> tuple[str, Sequence[Label]]:
     """What a label set is called in errors, and its labels."""
-    if isinstance(labels_or_model, str):
-        is_set = labels_or_model in label_sets.names()
-        name = labels_or_model if is_set else registry.info(labels_or_model).labels
-        return name, label_sets.read(name)
-    is_list = isinstance(cast(object, labels_or_model), Sequence)
-    if not is_list or not all(isinstance(cast(object, name), str) for name in labels_or_model):
-        raise LabelsError(f"Expected a label set, a model or a list of names, got {quoted(labels_or_model)}.")
-    return "of the list", [Label(name, name) for name in labels_or_model]
+    if isinstance(labels, str | os.PathLike):
+        if isinstance(labels, str) and labels in label_sets.names():
+            return labels, label_sets.read(labels)
+        entry = registry.info(labels)
+        return entry.labels, label_sets.of(entry)
+    is_list = isinstance(cast(object, labels), Sequence)
+    if not is_list or not all(isinstance(cast(object, name), str) for name in labels):
+        raise LabelsError(f"Expected a label set, a model or a list of names, got {quoted(labels)}.")
+    return "of the list", [Label(name, name) for name in labels]
 
 
 def _check_top(top: int) -> None:

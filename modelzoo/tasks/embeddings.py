@@ -40,7 +40,7 @@ class Embedder:
 
     def __init__(
         self,
-        model: str,
+        model: str | os.PathLike[str],
         *,
         weights: str | os.PathLike[str] | None = PRETRAINED,
         runtime: Runtime = "auto",
@@ -60,7 +60,7 @@ class Embedder:
 
 def embed(
     images: ImageInput | Sequence[ImageInput],
-    model: str,
+    model: str | os.PathLike[str],
     *,
     runtime: Runtime = "auto",
     precision: Precision = "f32",

@@ -36,8 +36,8 @@ def export(
 ) -> Exported:
     """Writes a model for another runtime, which must answer as the model does before the file is there.
 
-    model: a name of the registry; a modelzoo weight file; a .keras file; or a functional or Sequential
-        keras.Model of operators that modelzoo.graph has.
+    model: a name of the registry; a model folder; a modelzoo weight file; a .keras file; or a functional or
+        Sequential keras.Model of operators that modelzoo.graph has.
     format: a key of modelzoo.exporters.FORMATS, "onnx" for one; by default what the path's ending says, which
         of a SavedModel is none: it is a folder.
     weights: of a name, as in modelzoo.load.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelzoo import registry, store
 from modelzoo.errors import DownloadError, ImageError, ModelZooError, WeightsUnavailable
-from modelzoo.registry import Entry
-from modelzoo.verification import comparison, known_answers, originals
+from modelzoo.registry import Entry, FolderEntry
+from modelzoo.verification import comparison, known_answers, originals, stored_answers
 from modelzoo.verification.known_answers import MADE, KnownAnswer
 
 
@@ -22,14 +23,20 @@ class Check:
     detail: str
 
 
-def verify(name: str, *, images: Path | None = None) -> Iterator[Check]:
+def verify(name: str | os.PathLike[str], *, images: Path | None = None) -> Iterator[Check]:
     """Runs all that is known to check a model by, one comparison after the other.
 
     First the network with the synthetic weights against its original program. Then, with the pretrained
     weights, the answers that others published for an image; this downloads weights and images like
     `modelzoo.load`. `images` is a folder that may hold the images, under any name.
+
+    Of a model folder it is checked that the weights are the file that was saved, and that the network answers
+    as it did then.
     """
     entry = registry.info(name)
+    if isinstance(entry, FolderEntry):
+        yield from (Check(*verdict) for verdict in stored_answers.checks(entry))
+        return
     yield _against_the_original(entry)
     is_packaged = entry.key in registry.packaged().entries  # about others nobody published anything
     answers = known_answers.packaged().about(entry) if is_packaged else []

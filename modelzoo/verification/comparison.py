@@ -15,7 +15,7 @@ import numpy as np
 
 from modelzoo import architectures, conversion
 from modelzoo import weights as weight_files
-from modelzoo.architectures import Proof, families, synthetic
+from modelzoo.architectures import Proof, synthetic
 from modelzoo.registry import Entry
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ Figures = dict[str, float | bool]
 
 def proof_of(entry: Entry) -> Proof:
     """How the entry's network is proven."""
-    return families.find(entry.graph.family).proof_of(entry.graph.variant)
+    return synthetic.proof_of(entry.graph)
 
 
 def limit(entry: Entry) -> float:
@@ -156,7 +156,7 @@ def _every_map(entry: Entry, weights: str | Path, size: tuple[int | None, int | 
 def every_map(entry: Entry, size: tuple[int | None, int | None]) -> Graph:
     """The entry's network from images of this size to all feature maps and the logits."""
     facts = entry.graph
-    graph = architectures.build(facts.family, facts.variant, input_shape=(*size, 3), classes=facts.classes)
+    graph = architectures.network(facts, input_shape=(*size, 3), classes=facts.classes)
     return graph.with_outputs({**graph.maps, "logits": graph.output})
 
 

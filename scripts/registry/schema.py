@@ -27,7 +27,17 @@ from modelzoo.registry.entries import (
     Preprocessing,
     Source,
 )
-from modelzoo.registry.parsing import CONVERTER, DIGITS, DISTRIBUTION, KEY, SET_NAME, VERSION
+from modelzoo.registry.parsing import (
+    CONVERTER,
+    DIGITS,
+    DISTRIBUTION,
+    FOLDER,
+    KEY,
+    LARGEST_VALUE,
+    SET_NAME,
+    SMALLEST_VALUE,
+    VERSION,
+)
 from scripts.registry.build import ROOT
 from scripts.registry.records import Json
 
@@ -35,11 +45,21 @@ TARGET = ROOT / "docs" / "registry.schema.json"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean"}
 POSITIVE: Json = {"exclusiveMinimum": 0}
+VALUE: Json = {"minimum": SMALLEST_VALUE, "maximum": LARGEST_VALUE}
+LEVEL: Json = {"minimum": -LARGEST_VALUE, "maximum": LARGEST_VALUE}
 SIDE: Json = {"type": "integer", **POSITIVE}
 SHA256: Json = {"pattern": f"^[0-9a-f]{{{DIGITS['sha256']}}}$"}
 MEMBER: Json = {"pattern": r"^(?!/)(?!(.*/)?\.\.(/|$))[^:\\\u0000]*$"}  # a path that stays inside
 NAMED = "preprocessing"  # of an entry: the name of one of the document's
 DERIVED = {Entry: ("key",), Preprocessing: ("crop_size",)}  # fields that the JSON says elsewhere
+
+IN_FOLDER: Json = {
+    "description": "A model folder, which says the rest; a path from this file's own folder. Not packaged.",
+    "type": "object",
+    "additionalProperties": False,
+    "required": [FOLDER],
+    "properties": {FOLDER: {"type": "string", "minLength": 1}},
+}
 
 LIMITS: dict[tuple[type, str], Json] = {
     (Architecture, "classes"): POSITIVE,
@@ -47,8 +67,10 @@ LIMITS: dict[tuple[type, str], Json] = {
     (Preprocessing, "central_fraction"): {"exclusiveMinimum": 0, "maximum": 1},
     (Preprocessing, "crop_padding"): {"minimum": 0},
     (Preprocessing, "resize_size"): POSITIVE,
-    (Preprocessing, "max_value"): POSITIVE,
-    (Preprocessing, "std"): {"items": {"type": "number", **POSITIVE}},
+    (Preprocessing, "pad_value"): LEVEL,
+    (Preprocessing, "max_value"): VALUE,
+    (Preprocessing, "mean"): {"items": {"type": "number", **LEVEL}},
+    (Preprocessing, "std"): {"items": {"type": "number", **VALUE}},
     (HostedFile, "url"): {"pattern": "^(https?|file)://"},
     (HostedFile, "sha256"): SHA256,
     (Package, "distribution"): {"pattern": f"^{DISTRIBUTION.pattern}$"},
@@ -107,7 +129,7 @@ def schema() -> Json:
             "models": {
                 "type": "object",
                 "propertyNames": {"pattern": f"^{KEY.pattern}$"},
-                "additionalProperties": object_schema(Entry),
+                "additionalProperties": {"anyOf": [object_schema(Entry), IN_FOLDER]},
             },
         },
     }
