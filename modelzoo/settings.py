@@ -1,7 +1,7 @@
 """Every environment variable that modelzoo reads, with its meaning and default; nothing else reads them.
 
-Five of them belong to others: Keras, OpenSSL and pip. What only others read stands with them: HTTPS_PROXY and
-REQUESTS_CA_BUNDLE with requests, RAY_ADDRESS with Ray, all that pip reads with pip.
+Some of them belong to others: Keras, OpenSSL, pip and the Hugging Face hub. What only others read stands with
+them: HTTPS_PROXY and REQUESTS_CA_BUNDLE with requests, RAY_ADDRESS with Ray, all that pip reads with pip.
 """
 
 from __future__ import annotations
@@ -26,7 +26,16 @@ KERAS_HOME = "KERAS_HOME"  # the folder of keras.json, which may name a backend,
 CERTIFICATES = "SSL_CERT_FILE"  # OpenSSL's own; certificates of further authorities
 INDEX = "PIP_INDEX_URL"  # pip's own; read where pip is not installed
 INDEX_CONFIGURATION = "PIP_CONFIG_FILE"  # pip's own; read where pip is not installed
+HUB_ENDPOINT = "HF_ENDPOINT"  # the hub's own, as the next ones; the address of another hub
+HUB_TOKEN = "HF_TOKEN"  # sent as a bearer token to the hub alone
+HUB_TOKEN_FILE = "HF_TOKEN_PATH"  # the file of the token that `hf auth login` wrote
+HUB_HOME = "HF_HOME"  # the folder of that file; of what else lies there nothing is read
+HUB_NO_TOKEN = "HF_HUB_DISABLE_IMPLICIT_TOKEN"  # no token is sent
+HUB_OFFLINE = "HF_HUB_OFFLINE"  # nothing is asked of the hub
 
+HUB = "https://huggingface.co"
+TRUE_VALUES = ("1", "on", "yes", "true")  # as the hub's own client reads its variables
+LONGEST_TOKEN_FILE = 4096  # bytes
 ONLINE_VALUES = ("", "0", "false", "no", "off")
 DEFAULT_TIMEOUT = 300.0  # seconds
 MIRROR_SEPARATOR = "|"  # in no address and in no path on Windows; spaces and colons are
@@ -131,3 +140,28 @@ def package_configuration() -> str | None:
 def environment(**changes: str) -> dict[str, str]:
     """A copy of the whole environment with these variables changed, for another program."""
     return {**os.environ, **changes}
+
+
+def hub_endpoint() -> str:
+    """The address of the model hub, without a slash at its end."""
+    return os.environ.get(HUB_ENDPOINT, "").strip().rstrip("/") or HUB
+
+
+def hub_offline() -> bool:
+    """Whether HF_HUB_OFFLINE or MODELZOO_OFFLINE forbids to ask the hub."""
+    return offline() or os.environ.get(HUB_OFFLINE, "").lower() in TRUE_VALUES
+
+
+def hub_token() -> str:
+    """The token for the hub: of HF_TOKEN, or of the file that `hf auth login` wrote; "" if there is none."""
+    if os.environ.get(HUB_NO_TOKEN, "").lower() in TRUE_VALUES:
+        return ""
+    if token := os.environ.get(HUB_TOKEN, "").strip():
+        return token
+    home = os.environ.get(HUB_HOME) or os.path.join("~", ".cache", "huggingface")
+    path = os.environ.get(HUB_TOKEN_FILE) or os.path.join(home, "token")
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            return file.read(LONGEST_TOKEN_FILE).decode("ascii").strip()
+    except (OSError, ValueError):
+        return ""

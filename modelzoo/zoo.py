@@ -67,7 +67,7 @@ def load(
     dtype: str | None = None,
     name: str | None = None,
 ) -> keras.Model:
-    """A functional keras.Model of the registry's `model` ("resnet50_v1d"), or of a model folder ("clothes/").
+    """A functional keras.Model of a name ("resnet50_v1d"), a model folder, or a hub's ("hf://owner/name").
 
     Its input is float, (batch, height, width, channels), prepared as `modelzoo.preprocess` does.
     include_top: True gives (batch, classes), or what a detector predicts for each cell; False the last map,

@@ -28,6 +28,7 @@ from modelzoo.formats.checkpoint_v1 import slice_key
 from modelzoo.formats.leveldb_table import table_bytes
 from modelzoo.formats.protobuf import field
 from modelzoo.images import memory, reading
+from modelzoo.registry import hub
 from modelzoo.store import mirror
 from tests.conftest import ROOT
 from tests.formats import test_many_tensors
@@ -62,6 +63,7 @@ FIGURES = [
     f"{mirror.MAX_INDEX_BYTES // MEBI} MiB and {mirror.MAX_MODELS:,} models, 128 MiB of memory",
     f"an image of a known answer | {MAX_SMALL_BYTES // MEBI} MiB",
     f"cut to {errors.LONGEST_LINE:,} characters a line",
+    f"a hub's config.json or README.md | {hub.MOST_CONFIG_BYTES // MEBI} MiB",
     f"any other download | {MAX_BYTES // GIBI} GiB",
     f"({settings.DEFAULT_TIMEOUT:g} s) without {transfer.PROGRESS // 1024} KiB of progress",
     "a second of processor time and 128 MiB",  # of fuzzing, which breaks off otherwise

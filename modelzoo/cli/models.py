@@ -11,7 +11,7 @@ from modelzoo import registry, store
 from modelzoo.cli.arguments import add_command, add_model, count, positive
 from modelzoo.cli.printing import fail, percent, print_card, print_json, print_table
 from modelzoo.errors import abbreviated, readable
-from modelzoo.registry import UNKNOWN, Entry, FolderEntry, Package
+from modelzoo.registry import UNKNOWN, Entry, FolderEntry, HubEntry, HubFolderEntry, Package
 
 DIGITS = 16  # of a graph's sha256
 METRICS = {"top1": "top-1", "top5": "top-5"}
@@ -90,6 +90,12 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
         yield from _facts_of_folder(entry)
     else:
         yield "architecture", f"{graph.family} {graph.variant}, {entry.parameters:,} parameters"
+    if isinstance(entry, HubEntry | HubFolderEntry):
+        yield "repository", entry.reference
+    if isinstance(entry, HubEntry):
+        if entry.table:
+            yield "labels", abbreviated([readable(label.name) for label in entry.table])
+        yield "network", f"that of {entry.network}"
     yield "input", f"{height} x {width} pixels; {_preprocessing(entry)}"
     yield "output", graph.activation or "no activation"
     for metric in entry.metrics:
@@ -99,6 +105,16 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
     if not entry.metrics:
         yield "accuracy", UNKNOWN
     yield "weights", f"{store.availability(entry)}; trust: {store.trust(entry) or UNKNOWN}"
+    yield from _origins(entry)
+    for what, license in dataclasses.asdict(licenses).items():
+        yield f"license of {what}", license or UNKNOWN
+    yield "paper", entry.paper or UNKNOWN
+    if entry.note:
+        yield "note", entry.note
+
+
+def _origins(entry: Entry) -> Iterator[tuple[str, str]]:
+    """Where the weights may come from."""
     for file in entry.weights:
         if file.url is not None:
             yield "hosted", f"{file.url}, {file.bytes:,} bytes, sha256 {file.sha256}"
@@ -107,17 +123,12 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
     for source in entry.sources:
         size = "size unknown" if source.bytes is None else f"{source.bytes:,} bytes"
         sums = [f"{c.algorithm} of the {c.of} {c.value}" for c in source.checksums] or [
-            "no published checksum"
+            "the hub states its sha256" if isinstance(entry, HubEntry) else "no published checksum"
         ]
         for url in source.urls or (() if source.packages else ("no address",)):
             yield "upstream", f"{source.format}, {url}, {size}, {'; '.join(sums)}"
         for package in source.packages:
             yield "package", f"{source.format}, {_package(package)}"
-    for what, license in dataclasses.asdict(licenses).items():
-        yield f"license of {what}", license or UNKNOWN
-    yield "paper", entry.paper or UNKNOWN
-    if entry.note:
-        yield "note", entry.note
 
 
 def _package(package: Package) -> str:

@@ -19,7 +19,7 @@ from modelzoo.conversion.reading import Opened, opened
 from modelzoo.conversion.shapes import top_weights, weight_shapes
 from modelzoo.errors import ConversionError, abbreviated, readable
 from modelzoo.labels import checked_names
-from modelzoo.registry import Entry
+from modelzoo.registry import Entry, HubEntry
 from modelzoo.weights import CLASSES, LABELS
 
 LOG = logging.getLogger("modelzoo")
@@ -85,6 +85,11 @@ def _checked(
     Raises ConversionError if `official` and the file is another; of one without the top nobody published any.
     """
     official = official and pairs.keys() == weight_shapes(whole).keys()
+    if isinstance(entry, HubEntry) and whole.graph.classes != entry.graph.classes:
+        raise ConversionError(
+            f"{entry.reference}: expected a head of {entry.graph.classes:,} classes, as its config.json "
+            f"says, got {whole.graph.classes:,}."
+        )
     if official and whole.graph.classes != entry.graph.classes:
         raise OtherClasses(entry, file.path, whole.graph.classes)
     return checksums.verify(entry, file.source, file.path, file.unpacked, official=official)
@@ -107,6 +112,8 @@ def _converted(
         "tensors": len(pairs),
         "parameters": sum(math.prod(shapes[ours]) for ours in pairs),
     }
+    if isinstance(entry, HubEntry):
+        stated["hub"] = entry.reference
     if converter.takes_averages is not None:
         stated["weights"], had_both = averages.taken(pairs, tensors)
         if had_both:

@@ -9,6 +9,7 @@ from modelzoo.errors import DownloadError
 
 PACKAGE = "pkg:pypi/"  # begins the address of a package, whichever index delivers it
 PORTS = {"http": 80, "https": 443}
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def needs_network(url: str) -> bool:
@@ -24,6 +25,12 @@ def without_password(url: str) -> str:
     except ValueError:  # no address at all, but a password may be in it
         return re.sub(r"//.*@", "//", url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody on the way can listen or answer: https, or this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in LOOPBACK
 
 
 def same_origin(url: str, other: str) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import requests
 import urllib3
 
 from modelzoo.errors import DownloadError
+
+ERROR_CODE = "X-Error-Code"  # of model hubs
 
 
 class Interrupted(DownloadError):
@@ -21,6 +23,18 @@ class Interrupted(DownloadError):
 
 class Unreachable(Interrupted):
     """No connection came about: another source is likelier to help than another try."""
+
+
+class HostRefused(DownloadError):
+    """The host's answer is that it does not give the file; `code` is its own word for the reason, if any."""
+
+    def __init__(self, reason: str, status: int, headers: Mapping[str, str]):
+        super().__init__(reason)
+        self.status, self.headers = status, headers
+
+    @property
+    def code(self) -> str:
+        return self.headers.get(ERROR_CODE, "")
 
 
 class ResumeRefused(DownloadError):

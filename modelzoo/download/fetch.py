@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from modelzoo import settings
-from modelzoo.download.addresses import needs_network
+from modelzoo.download.addresses import needs_network, same_origin
 from modelzoo.errors import DownloadError
 from modelzoo.files import sha256 as sha256_of
 
@@ -33,6 +33,8 @@ def fetch(
     """
     if settings.offline() and needs_network(url):
         raise DownloadError(f"{settings.OFFLINE} is set: nothing is downloaded")
+    if settings.hub_offline() and same_origin(url, settings.hub_endpoint()):
+        raise DownloadError(f"{settings.HUB_OFFLINE} is set: nothing is downloaded from the hub")
     from modelzoo.download import transfer  # brings requests, which takes a fifth of a second
 
     try:

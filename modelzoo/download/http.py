@@ -15,7 +15,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from modelzoo import settings
 from modelzoo.download import connections, google_drive
-from modelzoo.download.addresses import next_address, same_origin, without_password
+from modelzoo.download.addresses import is_private, next_address, same_origin, without_password
 from modelzoo.download.connections import Deadline, TimedAdapter
 from modelzoo.download.failures import reasons
 from modelzoo.download.partial import Version
@@ -31,7 +31,6 @@ from modelzoo.download.responses import (
 from modelzoo.errors import DownloadError
 
 REDIRECTS = 10
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Host:
@@ -87,6 +86,14 @@ class Host:
             for answer in answers:
                 answer.close()
 
+    def headers(self, name: str) -> str | None:
+        """The value of a header in the first answer of the host itself that has it; no content is read."""
+        answers = self._follow(self.url, {"Accept-Encoding": "identity"})
+        for answer in answers:
+            answer.close()
+        own = (answer.headers.get(name) for answer in answers if same_origin(answer.url, self.url))
+        return next(filter(None, own), None)
+
     def _follow(self, url: str, headers: dict[str, str]) -> list[requests.Response]:
         """The host's answer, and before it those that redirected to it."""
         answers: list[requests.Response] = []
@@ -139,14 +146,18 @@ class _Bearer(AuthBase):
 
 
 def _authorization(url: str) -> AuthBase | None:
-    """The address's own user and password, or MODELZOO_TOKEN if it is an address of MODELZOO_MIRROR."""
+    """The address's own user and password, or the token for a mirror or the hub if it is one's address."""
     parts = urlsplit(url)
     if parts.username is not None:
         return HTTPBasicAuth(unquote(parts.username), unquote(parts.password or ""))
-    token = settings.token()
-    private = parts.scheme == "https" or parts.hostname in LOOPBACK
-    if not token or not private or not any(same_origin(url, base) for base in settings.mirrors()):
+    if not is_private(url):
+        return None
+    variable, token = settings.TOKEN, settings.token()
+    if not token or not any(same_origin(url, base) for base in settings.mirrors()):
+        hub = same_origin(url, settings.hub_endpoint())
+        variable, token = settings.HUB_TOKEN, settings.hub_token() if hub else ""
+    if not token:
         return None
     if not re.fullmatch("[!-~]+", token):
-        raise DownloadError(f"{settings.TOKEN} holds a character that a token cannot hold")
+        raise DownloadError(f"{variable} holds a character that a token cannot hold")
     return _Bearer(token)

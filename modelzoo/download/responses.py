@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from modelzoo.download.failures import Interrupted, ResumeRefused, reasons
+from modelzoo import settings
+from modelzoo.download.addresses import is_private, same_origin
+from modelzoo.download.failures import ERROR_CODE, HostRefused, Interrupted, ResumeRefused, reasons
 from modelzoo.download.partial import Version
 from modelzoo.errors import DownloadError
 from modelzoo.files import SHA256
@@ -25,6 +27,13 @@ PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
 RETRYABLE_STATUS = (408, 425, 429)  # and all from 500
 HEAD = 512  # bytes by which a web page is told from a file
 WEB_PAGE = (b"<!doctype html", b"<html")
+# What model hubs say beside the status, in words.
+HUB_CODES = {
+    "EntryNotFound": "the repository has no such file",
+    "GatedRepo": "the repository is gated",
+    "RepoNotFound": "there is no such repository, or it is private",
+    "RevisionNotFound": "the repository has no such revision",
+}
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -49,7 +58,8 @@ def check_status(response: requests.Response, partial: bool) -> None:
     reason = f"HTTP {status} {responses.get(status, '')}".rstrip()  # the host's own words may be any
     if status in (*RETRYABLE_STATUS, PARTIAL_CONTENT) or status >= 500:
         raise Interrupted(reason, _retry_after(response.headers.get("Retry-After")))
-    raise DownloadError(reason)
+    code = HUB_CODES.get(response.headers.get(ERROR_CODE, ""))
+    raise HostRefused(f"{reason}, {code}" if code else reason, status, response.headers)
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -135,13 +145,14 @@ def _length(response: requests.Response) -> int | None:
 def _stated_checksums(answers: list[requests.Response]) -> dict[str, str]:
     """The sha256 that the Hugging Face hub states in the answer that redirects to the file's storage.
 
-    Only the host that was asked is believed, and only over https. Of small files it states git's sha1,
-    which is not that of their content.
+    Only the host that was asked is believed, and only over https, or where HF_ENDPOINT is this machine. Of
+    small files it states git's sha1, which is not that of their content.
     """
     asked = urlsplit(answers[0].url)
     for answer in answers:
-        place = urlsplit(answer.url)
+        place, hub = urlsplit(answer.url), same_origin(answer.url, settings.hub_endpoint())
         etag = answer.headers.get("X-Linked-ETag", "").strip('"').lower()
-        if place.scheme == SECURE and place.netloc == asked.netloc and SHA256.fullmatch(etag):
+        private = place.scheme == SECURE or (hub and is_private(answer.url))
+        if private and place.netloc == asked.netloc and SHA256.fullmatch(etag):
             return {"sha256": etag}
     return {}

@@ -20,6 +20,7 @@ from modelzoo.registry.entries import (
     Source,
 )
 from modelzoo.registry.folders import FolderEntry, StoredArchitecture
+from modelzoo.registry.hub_entries import HubEntry, HubFolderEntry, Repository
 from modelzoo.registry.parsing import parse
 from modelzoo.registry.queries import SORTS, current, info, list_models, packaged
 
@@ -31,6 +32,8 @@ __all__ = [
     "Entry",
     "FolderEntry",
     "HostedFile",
+    "HubEntry",
+    "HubFolderEntry",
     "Interpolation",
     "Label",
     "Licenses",
@@ -39,6 +42,7 @@ __all__ = [
     "Package",
     "Preprocessing",
     "Registry",
+    "Repository",
     "Source",
     "StoredArchitecture",
     "current",

@@ -36,6 +36,7 @@ from modelzoo.registry.parsing import (
 MODEL, WEIGHTS, CARD = "model.json", "weights.h5", "README.md"
 FORMAT = 1
 FOLDERS = "folders"  # in the cache: model folders that came in a bundle, each called by its key
+HUB = "hub"  # in the cache: what came from model hubs, see registry.hub
 OWN = "own"  # the tag of every model that comes from a folder
 STORED = "stored"  # the family of all graphs that come from a folder
 OWN_LABELS = "own labels"  # in place of a label set's name

@@ -14,6 +14,7 @@ from modelzoo import settings
 from modelzoo.errors import UnknownModel
 from modelzoo.registry.entries import UNKNOWN, Entry, Registry
 from modelzoo.registry.folders import FOLDERS, MODEL, OWN, entry_of
+from modelzoo.registry.hub_entries import SCHEME
 from modelzoo.registry.parsing import parse_packaged
 
 Sort = Literal["name", "parameters", "size", "top1"]
@@ -45,10 +46,17 @@ def current() -> Registry:
 def info(name: str | os.PathLike[str]) -> Entry:
     """The registry entry of a model, or what the model.json of a model folder states.
 
+    "hf://owner/name" or "hf://owner/name@revision" is a repository of a model hub: timm's config.json and
+    model.safetensors, or a model folder. Its small files are downloaded, and kept in the cache.
+
     A folder's path has a separator ("clothes/"), or is a Path. A name that the registry does not know may be
     that of a model folder in the working folder, or of one that `unbundle` installed. Raises UnknownModel
     with the three nearest names, or RegistryError for a model.json that is not sound.
     """
+    if isinstance(name, str) and name.startswith(SCHEME):
+        from modelzoo.registry import hub  # with hashlib and urllib
+
+        return hub.entry_of(name)
     if isinstance(name, os.PathLike) or _is_path(name):
         return entry_of(name)
     try:

@@ -2,7 +2,7 @@
 
 from modelzoo.store.availability import AVAILABILITY, Availability, availability, trust
 from modelzoo.store.bundles import bundle, unbundle
-from modelzoo.store.checks import check_owner
+from modelzoo.store.checks import check, check_owner
 from modelzoo.store.convert import convert
 from modelzoo.store.folders import add_metrics
 from modelzoo.store.folders import check_weights as check_folder
@@ -21,6 +21,7 @@ __all__ = [
     "add_metrics",
     "availability",
     "bundle",
+    "check",
     "check_folder",
     "check_owner",
     "checked",

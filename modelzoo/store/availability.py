@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from modelzoo.registry import Entry, FolderEntry
+from modelzoo.registry import Entry, FolderEntry, HubEntry, HubFolderEntry
 from modelzoo.store import cache
 from modelzoo.store.bundled import bundled_path
-from modelzoo.store.trust import NO_CHECKSUM, published
+from modelzoo.store.trust import HUB, NO_CHECKSUM, published
 
 Availability = Literal[
     "in its folder",
@@ -25,7 +25,9 @@ AVAILABILITY: tuple[Availability, ...] = get_args(Availability)
 def availability(entry: Entry) -> Availability:
     """Where `load` would take pretrained weights from."""
     if isinstance(entry, FolderEntry):
-        return "in its folder"
+        if not isinstance(entry, HubFolderEntry):
+            return "in its folder"
+        return "cached" if entry.weights_path.is_file() else "hosted"
     if bundled_path(entry).is_file():
         return "bundled"
     if cache.find(entry.key):
@@ -49,6 +51,8 @@ def trust(entry: Entry) -> str | None:
         return cached.pointer.trust
     if entry.weights:
         return "published sha256"
+    if isinstance(entry, HubEntry):
+        return HUB
     checksums = [f"{sum_.algorithm} of the {sum_.of}" for s in entry.sources for sum_ in s.checksums]
     if entry.sources and not any(source.urls for source in entry.sources):
         checksums += [f"sha256 of {p.address}" for source in entry.sources for p in source.packages]

@@ -16,7 +16,7 @@ from modelzoo.errors import (
     readable,
 )
 from modelzoo.files import sha256
-from modelzoo.registry import FolderEntry
+from modelzoo.registry import FolderEntry, HubEntry
 from modelzoo.registry.folders import WEIGHTS
 from modelzoo.store import folders, mirror, sources
 from modelzoo.store.locate import weights_file
@@ -29,6 +29,11 @@ def bundle(names: Sequence[str], target: Path) -> None:
     models: dict[str, dict[str, Any]] = {}
     files: dict[str, Path] = {}
     for entry in sorted(map(registry.info, names), key=lambda entry: entry.owner):
+        if isinstance(entry, HubEntry):
+            raise ConversionError(
+                f"{entry.reference} cannot be in a bundle, where only the registry's names and model folders "
+                "have a meaning: save it with modelzoo.save, and bundle that folder."
+            )
         path = weights_file(entry.reference)
         provenance = weights.provenance(path)
         if isinstance(entry, FolderEntry):

@@ -5,6 +5,7 @@
     ROOT/downloads/                           what is on its way
     ROOT/compiled/                            networks that a runtime compiled, see modelzoo.runtimes.compiled
     ROOT/folders/MODEL/                       model folders that came in a bundle
+    ROOT/hub/OWNER--NAME/COMMIT/              small files of model hubs, and their model folders
     ROOT/fetched/                             other files, by their sha256
     ROOT/locks/                               who is downloading what
     ROOT/modelzoo-*                           what a process works on, removed with it or after it

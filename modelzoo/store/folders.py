@@ -22,7 +22,7 @@ from modelzoo.errors import (
     readable,
 )
 from modelzoo.registry import FolderEntry, Metric
-from modelzoo.registry.folders import CARD, FOLDERS, MODEL, OWN, WEIGHTS, document_of, entry_of
+from modelzoo.registry.folders import CARD, FOLDERS, HUB, MODEL, OWN, WEIGHTS, document_of, entry_of
 from modelzoo.registry.parsing import KEY
 from modelzoo.store.card import card
 from modelzoo.store.checks import check
@@ -159,13 +159,14 @@ def check_key(key: str) -> None:
 
 
 def remove_installed(entry: FolderEntry) -> bool:
-    """Removes a model folder that unbundle() installed in the cache, and what was compiled of it.
+    """Removes a model folder that unbundle() or a hub's name put into the cache, and what was compiled of it.
 
     Returns whether it is one: others are not the cache's.
     """
     folder = Path(entry.folder)
     for home in settings.cache_roots()[:1]:
-        if folder.parent == Path(os.path.abspath(home)) / FOLDERS:
+        root = Path(os.path.abspath(home))
+        if folder.parent == root / FOLDERS or folder.parent.parent == root / HUB:
             shutil.rmtree(folder)
             for path in (home / "compiled").glob(f"{glob.escape(entry.owner)}-*"):
                 path.unlink(missing_ok=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from modelzoo import download, files, registry, settings
 from modelzoo.errors import ConversionError, WeightsMismatch, WeightsUnavailable
-from modelzoo.registry import Entry, FolderEntry
-from modelzoo.store import bundled, cache, folders, integrity, sources, user_files
+from modelzoo.registry import Entry, FolderEntry, HubEntry
+from modelzoo.store import bundled, cache, folders, hub, integrity, sources, user_files
 from modelzoo.store.cache import CachedFile
 from modelzoo.store.convert import convert
 from modelzoo.store.trust import BY_HAND
@@ -128,6 +128,7 @@ def _work_folder() -> Generator[Path]:
 
 def _of_folder(entry: FolderEntry, top: bool) -> Located:
     """What its content decides, not its place: moved or renamed it is the same."""
+    hub.fetch_weights(entry)
     folders.glance_at_weights(entry)
     name = cache.file_name(entry.saved_as, entry.file.sha256).removesuffix(".h5")
     return Located(entry, entry.weights_path, name, entry.file.sha256, top=top)
@@ -214,6 +215,8 @@ def _obtain(entry: Entry, top: bool) -> CachedFile:
 
 
 def _advice(entry: Entry) -> str:
+    if isinstance(entry, HubEntry):
+        return f"If the repository is right, try again later, or run: modelzoo add {entry.reference} FILE"
     if not entry.weights and not entry.sources:
         return "None were ever published: use weights=None or train your own."
     return f"If you have the file, run: modelzoo add {entry.key} FILE"

@@ -15,7 +15,16 @@ import modelzoo
 from modelzoo import labels as label_sets
 from modelzoo import registry
 from modelzoo.errors import LabelsError, quoted
-from modelzoo.registry import Entry, FolderEntry, Label, Licenses, Metric, Preprocessing
+from modelzoo.registry import (
+    Entry,
+    FolderEntry,
+    HubEntry,
+    HubFolderEntry,
+    Label,
+    Licenses,
+    Metric,
+    Preprocessing,
+)
 from modelzoo.registry.folders import FORMAT, Base, StoredAnswer, parse
 from modelzoo.store import bundled, cache, folders, probes
 
@@ -166,7 +175,7 @@ def _entry(graph: Graph, target: Path, facts: Facts) -> FolderEntry:
         "modelzoo": modelzoo.__version__,
         "saved": date.today().isoformat(),
         "name": _name(target),
-        "base": None if base is None else dataclasses.asdict(Base(base.key, _digest(base))),
+        "base": None if base is None else dataclasses.asdict(Base(_called(base), _digest(base))),
         "input_shape": [side, side, 3],
         "classes": classes,
         "activation": stored.activation_of(graph),
@@ -244,6 +253,11 @@ def _preprocessing(facts: Facts, side: int) -> Preprocessing:
         f"Expected a preprocessing for the model's images of {side} x {side} pixels, got crop_size="
         f"{found.crop_size}, resize_size={found.resize_size}: give preprocessing=dataclasses.replace(...)."
     )
+
+
+def _called(base: Entry) -> str:
+    """What finds the base again, also on another machine."""
+    return base.reference if isinstance(base, HubEntry | HubFolderEntry) else base.key
 
 
 def _digest(base: Entry) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 PINNED = "pinned on first use"
 NO_CHECKSUM = f"no checksum is published: {PINNED}"
+HUB = "the sha256 that the hub states of a commit's file"
 BY_HAND = "added by hand"
 BY_HOST = "by the host"  # how the downloader ends what the host itself stated
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelzoo import registry, store
-from modelzoo.errors import DownloadError, ImageError, ModelZooError, WeightsUnavailable
-from modelzoo.registry import Entry, FolderEntry
+from modelzoo.errors import DownloadError, ImageError, ModelZooError, WeightsMismatch, WeightsUnavailable
+from modelzoo.registry import Entry, FolderEntry, HubEntry
 from modelzoo.verification import comparison, known_answers, originals, stored_answers
 from modelzoo.verification.known_answers import MADE, KnownAnswer
 
@@ -31,11 +31,16 @@ def verify(name: str | os.PathLike[str], *, images: Path | None = None) -> Itera
     `modelzoo.load`. `images` is a folder that may hold the images, under any name.
 
     Of a model folder it is checked that the weights are the file that was saved, and that the network answers
-    as it did then.
+    as it did then. Of timm's files on a hub it is checked that the network is the original program's, and
+    that the weights are the file that the hub states.
     """
     entry = registry.info(name)
     if isinstance(entry, FolderEntry):
         yield from (Check(*verdict) for verdict in stored_answers.checks(entry))
+        return
+    if isinstance(entry, HubEntry):
+        yield _against_the_original(registry.info(entry.network))  # the same network
+        yield _of_the_hub(entry)
         return
     yield _against_the_original(entry)
     is_packaged = entry.key in registry.packaged().entries  # about others nobody published anything
@@ -66,6 +71,17 @@ def _against_the_original(entry: Entry) -> Check:
         f"up to {comparison.TOLERANCE:.0e} is rounding"
     )
     return Check(f"synthetic weights against {originals.program(entry)}", passed, detail)
+
+
+def _of_the_hub(entry: HubEntry) -> Check:
+    """Whether the weights are the file that the hub states, each tensor in its place."""
+    title = f"weights of {entry.reference}"
+    try:
+        located = store.checked(store.locate(entry))
+        store.check(entry, located.path)
+    except (WeightsUnavailable, WeightsMismatch) as error:
+        return Check(title, False if isinstance(error, WeightsMismatch) else None, str(error))
+    return Check(title, True, f"every tensor converted; {store.trust(entry)}")
 
 
 def _against_the_published(entry: Entry, answer: KnownAnswer, folder: Path | None) -> Check:
