@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from modelzoo import store
 from modelzoo.cli.arguments import add_command, add_deployment, add_file, deployment
 from modelzoo.cli.printing import note, percent, print_card, print_json, print_table, say
-from modelzoo.errors import SHOWN, readable
-from modelzoo.runtimes import DEFAULT_MODEL
+from modelzoo.errors import SHOWN, OutputError, readable
+from modelzoo.registry import FolderEntry
+from modelzoo.runtimes import DEFAULT_MODEL, Deployment
 
 if TYPE_CHECKING:
     from modelzoo.evaluation import ClassFigures, Evaluation, Proportion
@@ -28,6 +30,8 @@ def add_commands(commands: Any) -> None:
     add_file(command, "--classes", metavar="FILE", help=mapping)
     output = "for tables, drawings and each image's labels; rerun the same command to resume"
     add_file(command, "-o", "--output", metavar="FOLDER", help=output)
+    write = "adds top-1 and top-5, with date, data and machine, to the model folder that -m names"
+    command.add_argument("--write-metrics", action="store_true", help=write)
     crops_help = "10: the mean of corners, center and mirror images"
     command.add_argument("--crops", type=int, choices=(1, 10), default=1, help=crops_help)
 
@@ -36,18 +40,38 @@ def _evaluate(options: argparse.Namespace) -> int:
     from modelzoo.bulk import Execution
     from modelzoo.evaluation import evaluate
 
+    deployed = deployment(options, DEFAULT_MODEL)
+    measured = _check_measured(deployed) if options.write_metrics else None
     found = evaluate(
         options.folder,
-        deployment(options, DEFAULT_MODEL),
+        deployed,
         classes=options.classes,
         output=options.output,
         execution=Execution(progress=sys.stderr.isatty()),
     )
+    if measured is not None:
+        store.add_metrics(measured.folder, found.metrics())
     if options.json:
         print_json(found.to_dict())
     else:
         _print(found, options.output)
+        if measured is not None:
+            say(f"metrics written to {readable(measured.folder)}")
     return 0
+
+
+def _check_measured(deployed: Deployment) -> FolderEntry:
+    """The model folder that is measured; raises OutputError for what has no place for metrics."""
+    entry = deployed.entry
+    if not isinstance(entry, FolderEntry) or entry.reference != entry.folder:
+        raise OutputError(
+            f"--write-metrics writes into a model folder of yours (-m FOLDER), got {entry.key}: "
+            "modelzoo.save makes one."
+        )
+    if deployed.weights != store.PRETRAINED:
+        raise OutputError("--write-metrics is about the folder's own weights: leave out --weights.")
+    store.check_folder_target(entry.folder)
+    return entry
 
 
 def _print(found: Evaluation, output: str | None) -> None:

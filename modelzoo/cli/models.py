@@ -100,8 +100,8 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "output", graph.activation or "no activation"
     for metric in entry.metrics:
         value = f"{METRICS.get(metric.name, metric.name)} {metric.value:.2f} %, {metric.dataset}"
-        note = f"; {metric.note}" if metric.note else ""
-        yield "accuracy", f"{value} (measured by {metric.measured_by}{note})"
+        facts = (f"measured by {metric.measured_by}", metric.date, metric.note)
+        yield "accuracy", f"{value} ({'; '.join(filter(None, facts))})"
     if not entry.metrics:
         yield "accuracy", UNKNOWN
     yield "weights", f"{store.availability(entry)}; trust: {store.trust(entry) or UNKNOWN}"

@@ -134,6 +134,11 @@ class Metric:
     dataset: str
     measured_by: str
     note: str | None = None
+    interval: tuple[float, float] | None = None  # in which the value lies with 95 % confidence
+    dataset_sha256: str | None = None  # of the images and their classes, as modelzoo.evaluate computes it
+    weights: str | None = None  # the checksum of those that were measured
+    date: str | None = None
+    machine: str | None = None
 
 
 @dataclass(frozen=True)

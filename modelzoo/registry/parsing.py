@@ -16,6 +16,7 @@ from modelzoo.registry.entries import (
     Entry,
     HostedFile,
     Label,
+    Metric,
     Package,
     Preprocessing,
     Registry,
@@ -247,10 +248,19 @@ def wrong_in_entry(entry: Entry) -> Iterator[Wrong]:
         yield "parameters", entry.parameters, "a positive count"
     if entry.graph.classes <= 0:
         yield "graph.classes", entry.graph.classes, "a positive count"
+    for metric in entry.metrics:
+        yield from _wrong_in_metric(metric)
     for file in entry.weights:
         yield from _wrong_in_file(file)
     for source in entry.sources:
         yield from _wrong_in_source(source)
+
+
+def _wrong_in_metric(metric: Metric) -> Iterator[Wrong]:
+    if metric.interval is not None and not metric.interval[0] <= metric.value <= metric.interval[1]:
+        yield "interval", metric.interval, f"two numbers around the value, {metric.value:g}"
+    if metric.dataset_sha256 is not None and not is_digest("sha256", metric.dataset_sha256):
+        yield "dataset_sha256", metric.dataset_sha256, SHA256
 
 
 def _wrong_in_file(file: HostedFile) -> Iterator[Wrong]:

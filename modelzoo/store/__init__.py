@@ -5,6 +5,7 @@ from modelzoo.store.bundles import bundle, unbundle
 from modelzoo.store.checks import check, check_owner
 from modelzoo.store.convert import convert
 from modelzoo.store.folders import add_metrics
+from modelzoo.store.folders import check_target as check_folder_target
 from modelzoo.store.folders import check_weights as check_folder
 from modelzoo.store.install import add, recognize
 from modelzoo.store.locate import PRETRAINED, Located, checked, locate, weights_file
@@ -23,6 +24,7 @@ __all__ = [
     "bundle",
     "check",
     "check_folder",
+    "check_folder_target",
     "check_owner",
     "checked",
     "convert",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from modelzoo.registry import UNKNOWN, FolderEntry
+from modelzoo.registry import UNKNOWN, FolderEntry, Metric
 
 SHOWN_LABELS = 20
 METRICS = {"top1": "accuracy", "top5": "top-5 accuracy"}  # what hubs call them
@@ -65,8 +65,7 @@ def _facts(entry: FolderEntry) -> Iterator[tuple[str, str]]:
     more = len(entry.table) - len(shown)
     yield "labels", ", ".join(shown) + (f" and {more} more" if more else "") if shown else entry.labels
     for metric in entry.metrics:
-        note = f"; {metric.note}" if metric.note else ""
-        yield metric.name, f"{metric.value:g}, {metric.dataset} (measured by {metric.measured_by}{note})"
+        yield metric.name, _measured(metric)
     known: dict[str, Any] = entry.facts()["preprocessing"]
     yield "preprocessing", ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
     yield "output", entry.graph.activation or "logits"
@@ -74,6 +73,15 @@ def _facts(entry: FolderEntry) -> Iterator[tuple[str, str]]:
     yield "license of the code", entry.licenses.code or UNKNOWN
     yield "weights.h5", f"{entry.file.bytes:,} bytes, sha256 {entry.file.sha256}"
     yield "saved", f"{entry.saved or UNKNOWN}, by modelzoo {entry.modelzoo}"
+
+
+def _measured(metric: Metric) -> str:
+    """A metric with all that is known of its measurement."""
+    low, high = metric.interval or (metric.value, metric.value)
+    interval = f" (95 % interval {low:.4g} to {high:.4g})" if metric.interval else ""
+    digest = f", sha256 {metric.dataset_sha256}" if metric.dataset_sha256 else ""
+    facts = (f"measured by {metric.measured_by}", metric.date, metric.machine, metric.note)
+    return f"{metric.value:.6g}{interval}, {metric.dataset}{digest} ({'; '.join(filter(None, facts))})"
 
 
 def _line(text: str) -> str:

@@ -6,10 +6,11 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from modelzoo import files, settings
 from modelzoo.errors import (
@@ -22,6 +23,7 @@ from modelzoo.errors import (
     readable,
 )
 from modelzoo.registry import FolderEntry, Metric
+from modelzoo.registry.dataclass_json import build
 from modelzoo.registry.folders import CARD, FOLDERS, HUB, MODEL, OWN, WEIGHTS, document_of, entry_of
 from modelzoo.registry.parsing import KEY
 from modelzoo.store.card import card
@@ -91,8 +93,9 @@ def _move(new: Path, target: Path, old: Path) -> None:
     files.sync_folder(target.parent)
 
 
-def check_target(target: Path) -> None:
+def check_target(target: str | os.PathLike[str]) -> None:
     """Raises OutputError unless nothing is there, an empty folder, or a model and nothing else."""
+    target = Path(target)
     shown = readable(str(target))
     if target.is_symlink():
         raise OutputError(f"{shown} is a link: save to the folder itself.")
@@ -174,15 +177,21 @@ def remove_installed(entry: FolderEntry) -> bool:
     return False
 
 
-def add_metrics(folder: str | os.PathLike[str], metrics: Sequence[Metric]) -> FolderEntry:
+def metric_of(given: Metric | Mapping[str, Any]) -> Metric:
+    """A metric from a dict of its fields, or itself. Raises RegistryError."""
+    return given if isinstance(given, Metric) else build(Metric, dict(given), "metrics")
+
+
+def add_metrics(folder: str | os.PathLike[str], metrics: Iterable[Metric | Mapping[str, Any]]) -> FolderEntry:
     """Adds metrics to a model folder, in place of those of the same name and dataset; returns its entry.
 
-    The weights stay as they are. Raises as registry.info does, and OutputError where nothing can be written.
+    metrics: registry.Metric, or dicts of its fields, as modelzoo.Evaluation.metrics() gives them. The weights
+    stay as they are. Raises as registry.info does, and OutputError where nothing can be written.
     """
-    entry = entry_of(folder)
-    new = {(metric.name, metric.dataset) for metric in metrics}
+    entry, added = entry_of(folder), tuple(map(metric_of, metrics))
+    new = {(metric.name, metric.dataset) for metric in added}
     kept = [metric for metric in entry.metrics if (metric.name, metric.dataset) not in new]
-    found = replace(entry, metrics=(*kept, *metrics))
+    found = replace(entry, metrics=(*kept, *added))
 
     def copy(path: Path) -> None:
         shutil.copyfile(entry.weights_path, path)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelzoo import download, files, registry, settings
-from modelzoo.errors import ConversionError, WeightsMismatch, WeightsUnavailable
+from modelzoo.errors import ConversionError, WeightsMismatch, WeightsUnavailable, readable
 from modelzoo.registry import Entry, FolderEntry, HubEntry
 from modelzoo.store import bundled, cache, folders, hub, integrity, sources, user_files
 from modelzoo.store.cache import CachedFile
@@ -51,6 +51,11 @@ class Located:
         if not self.may_be_upstream or weights.is_modelzoo_file(self.path):
             yield self.path
             return
+        if isinstance(self.entry, FolderEntry):
+            raise ConversionError(
+                f"{readable(str(self.path))} was not written by modelzoo: `modelzoo pack FILE --base FOLDER "
+                "-o ANOTHER` makes a model folder of it."
+            )
         with _work_folder() as folder:
             converted = folder / "converted.h5"
             convert(self.entry, self.path, converted, include_top=include_top)

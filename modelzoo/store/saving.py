@@ -103,7 +103,7 @@ def stated(
     """The facts that save() was given, those of the base where they are not; raises as save() does."""
     if isinstance(preprocessing, str | os.PathLike):
         preprocessing = registry.info(preprocessing).preprocessing
-    measured = tuple(_metric(metric) for metric in metrics)
+    measured = tuple(map(folders.metric_of, metrics))
     return Facts(base, _labels(labels), preprocessing, _licenses(license, base), measured, note)
 
 
@@ -191,14 +191,6 @@ def _entry(graph: Graph, target: Path, facts: Facts) -> FolderEntry:
         "graph": serialization.to_json(graph),
     }
     return parse(json.dumps(document), str(target))
-
-
-def _metric(given: Metric | Mapping[str, Any]) -> Metric:
-    if isinstance(given, Metric):
-        return given
-    from modelzoo.registry.dataclass_json import build
-
-    return build(Metric, dict(given), "metrics")
 
 
 def _licenses(given: str | Licenses | None, base: Entry | None) -> Licenses:

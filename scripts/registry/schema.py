@@ -86,6 +86,7 @@ LIMITS: dict[tuple[type, str], Json] = {
     (Label, "parent"): {"minimum": 0},
     (Metric, "measured_by"): {"minLength": 1},
     (Metric, "dataset"): {"minLength": 1},
+    (Metric, "dataset_sha256"): SHA256,
     (Entry, "parameters"): POSITIVE,
 }
 
