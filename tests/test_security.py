@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from modelzoo import errors, settings
+from modelzoo.architectures import stored
 from modelzoo.download import transfer
 from modelzoo.download.fetch import MAX_BYTES, MAX_SMALL_BYTES
 from modelzoo.formats import (
@@ -28,7 +29,7 @@ from modelzoo.formats.checkpoint_v1 import slice_key
 from modelzoo.formats.leveldb_table import table_bytes
 from modelzoo.formats.protobuf import field
 from modelzoo.images import memory, reading
-from modelzoo.registry import hub
+from modelzoo.registry import folders, hub
 from modelzoo.store import mirror
 from tests.conftest import ROOT
 from tests.formats import test_many_tensors
@@ -64,6 +65,8 @@ FIGURES = [
     f"an image of a known answer | {MAX_SMALL_BYTES // MEBI} MiB",
     f"cut to {errors.LONGEST_LINE:,} characters a line",
     f"a hub's config.json or README.md | {hub.MOST_CONFIG_BYTES // MEBI} MiB",
+    f"a model.json, or the configuration of a Keras model | {folders.MOST_BYTES // MEBI} MiB; "
+    f"{stored.MOST_VALUES:,} values of one node",
     f"any other download | {MAX_BYTES // GIBI} GiB",
     f"({settings.DEFAULT_TIMEOUT:g} s) without {transfer.PROGRESS // 1024} KiB of progress",
     "a second of processor time and 128 MiB",  # of fuzzing, which breaks off otherwise

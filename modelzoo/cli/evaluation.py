@@ -11,7 +11,7 @@ from modelzoo import store
 from modelzoo.cli.arguments import add_command, add_deployment, add_file, deployment
 from modelzoo.cli.printing import note, percent, print_card, print_json, print_table, say
 from modelzoo.errors import SHOWN, OutputError, readable
-from modelzoo.registry import FolderEntry
+from modelzoo.registry import FetchedFolderEntry, FolderEntry
 from modelzoo.runtimes import DEFAULT_MODEL, Deployment
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _check_measured(deployed: Deployment) -> FolderEntry:
     """The model folder that is measured; raises OutputError for what has no place for metrics."""
     entry = deployed.entry
-    if not isinstance(entry, FolderEntry) or entry.reference != entry.folder:
+    if not isinstance(entry, FolderEntry) or isinstance(entry, FetchedFolderEntry):
         raise OutputError(
             f"--write-metrics writes into a model folder of yours (-m FOLDER), got {entry.key}: "
             "modelzoo.save makes one."

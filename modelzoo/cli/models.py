@@ -11,7 +11,15 @@ from modelzoo import registry, store
 from modelzoo.cli.arguments import add_command, add_model, count, positive
 from modelzoo.cli.printing import fail, percent, print_card, print_json, print_table
 from modelzoo.errors import abbreviated, readable
-from modelzoo.registry import UNKNOWN, Entry, FolderEntry, HubEntry, HubFolderEntry, Package
+from modelzoo.registry import (
+    UNKNOWN,
+    Entry,
+    FetchedFolderEntry,
+    FolderEntry,
+    HubEntry,
+    HubFolderEntry,
+    Package,
+)
 
 DIGITS = 16  # of a graph's sha256
 METRICS = {"top1": "top-1", "top5": "top-5"}
@@ -92,6 +100,8 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
         yield "architecture", f"{graph.family} {graph.variant}, {entry.parameters:,} parameters"
     if isinstance(entry, HubEntry | HubFolderEntry):
         yield "repository", entry.reference
+    elif isinstance(entry, FetchedFolderEntry):
+        yield "wheel", entry.address
     if isinstance(entry, HubEntry):
         if entry.table:
             yield "labels", abbreviated([readable(label.name) for label in entry.table])

@@ -19,7 +19,7 @@ from modelzoo.registry.entries import (
     Registry,
     Source,
 )
-from modelzoo.registry.folders import FolderEntry, StoredArchitecture
+from modelzoo.registry.folders import FetchedFolderEntry, FolderEntry, StoredArchitecture
 from modelzoo.registry.hub_entries import HubEntry, HubFolderEntry, Repository
 from modelzoo.registry.parsing import parse
 from modelzoo.registry.queries import SORTS, current, info, list_models, packaged
@@ -30,6 +30,7 @@ __all__ = [
     "Architecture",
     "Checksum",
     "Entry",
+    "FetchedFolderEntry",
     "FolderEntry",
     "HostedFile",
     "HubEntry",

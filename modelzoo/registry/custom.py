@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 
 from modelzoo import settings
-from modelzoo.download import by_checksum, without_password
-from modelzoo.errors import RegistryError, quoted
+from modelzoo.download import PACKAGE, by_checksum, without_password
+from modelzoo.errors import DownloadError, RegistryError, quoted
 from modelzoo.files import is_sha256
 from modelzoo.registry.entries import Registry
 from modelzoo.registry.folders import FolderEntry, entry_of
@@ -39,6 +40,13 @@ def with_custom(base: Registry, place: str) -> Registry:
 
 def _in_folder(place: str, key: str, path: str) -> FolderEntry:
     """The entry of a model folder, whose path counts from the registry's own folder."""
+    if path.startswith(PACKAGE):
+        from modelzoo.registry import wheels
+
+        try:
+            return replace(wheels.entry_of(path), key=key, registered=True)
+        except DownloadError as error:
+            raise RegistryError(str(error)) from error
     path = os.path.expanduser(path)
     if "://" in place and not os.path.isabs(path):
         raise RegistryError(f"expected the absolute path of a folder, got {quoted(path)}.")

@@ -35,6 +35,7 @@ from modelzoo.registry.parsing import (
 
 MODEL, WEIGHTS, CARD = "model.json", "weights.h5", "README.md"
 FORMAT = 1
+WHEELS = "wheels"  # in the cache: what came out of wheels, see registry.wheels
 FOLDERS = "folders"  # in the cache: model folders that came in a bundle, each called by its key
 HUB = "hub"  # in the cache: what came from model hubs, see registry.hub
 OWN = "own"  # the tag of every model that comes from a folder
@@ -125,6 +126,19 @@ class FolderEntry(OwnEntry):
         """Without the graph itself, and without the answers."""
         found = asdict(replace(self, graph=_bare(self.graph)))
         return {name: value for name, value in found.items() if name != "answers"}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class FetchedFolderEntry(FolderEntry):
+    """An entry of a model folder in the cache, whose weights may come when they are first needed."""
+
+    address: str  # what finds it on any machine
+
+    __repr__ = Entry.__repr__
+
+    @property
+    def reference(self) -> str:
+        return self.key if self.registered else self.address
 
 
 def entry_of(folder: str | os.PathLike[str], key: str | None = None) -> FolderEntry:

@@ -163,7 +163,7 @@ def _read(repository: Repository) -> HubEntry | HubFolderEntry:
         _forget(model)
         raise
     known = {each.name: getattr(entry, each.name) for each in fields(entry)}
-    return HubFolderEntry(**known, hub=repository)
+    return HubFolderEntry(**known, address=repository.reference, hub=repository)
 
 
 def _timm_entry(repository: Repository) -> HubEntry:

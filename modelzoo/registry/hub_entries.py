@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from modelzoo.registry.entries import Entry, Label, OwnEntry
-from modelzoo.registry.folders import FolderEntry
+from modelzoo.registry.folders import FetchedFolderEntry
 
 SCHEME = "hf://"  # begins the name of a model on a hub
 
@@ -38,13 +38,9 @@ class HubEntry(OwnEntry):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class HubFolderEntry(FolderEntry):
-    """An entry of a model folder in a repository, whose weights come when they are first needed."""
+class HubFolderEntry(FetchedFolderEntry):
+    """An entry of a model folder in a repository."""
 
     hub: Repository
 
     __repr__ = Entry.__repr__
-
-    @property
-    def reference(self) -> str:
-        return self.hub.reference

@@ -271,10 +271,10 @@ def _wrong_in_file(file: HostedFile) -> Iterator[Wrong]:
     if not is_digest("sha256", file.sha256):
         yield "sha256", file.sha256, SHA256
     for package in file.packages:
-        yield from _wrong_in_package(package)
+        yield from wrong_in_package(package)
 
 
-def _wrong_in_package(package: Package) -> Iterator[Wrong]:
+def wrong_in_package(package: Package) -> Iterator[Wrong]:
     """Name and version become part of pip's arguments: nothing but a name and a version may pass."""
     if not DISTRIBUTION.fullmatch(package.distribution):
         yield "distribution", package.distribution, "a name on a package index, like modelzoo-weights-vgg-16"
@@ -302,7 +302,7 @@ def _wrong_in_source(source: Source) -> Iterator[Wrong]:
     if source.member is not None and not _is_inside(source.member):
         yield "member", source.member, "a path inside the archive"
     for package in source.packages:
-        yield from _wrong_in_package(package)
+        yield from wrong_in_package(package)
 
 
 def is_digest(algorithm: str, value: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modelzoo import settings
+from modelzoo.download import PACKAGE
 from modelzoo.errors import UnknownModel
 from modelzoo.registry.entries import UNKNOWN, Entry, Registry
 from modelzoo.registry.folders import FOLDERS, MODEL, OWN, entry_of
@@ -24,6 +25,7 @@ SORTS: dict[str, Callable[[Entry], Any]] = {
     "size": lambda entry: entry.graph.input_shape[0],
     "top1": lambda entry: -(entry.metric("top1") or -1),
 }
+WHEEL = "modelzoo-weights-"  # begins the names of wheels with weights, here of installed ones
 MAGIC = set("*?[")  # characters of a shell pattern
 
 
@@ -48,15 +50,20 @@ def info(name: str | os.PathLike[str]) -> Entry:
 
     "hf://owner/name" or "hf://owner/name@revision" is a repository of a model hub: timm's config.json and
     model.safetensors, or a model folder. Its small files are downloaded, and kept in the cache.
+    "pkg:pypi/NAME@VERSION#sha256=..." is a model folder in a wheel of a package index.
 
     A folder's path has a separator ("clothes/"), or is a Path. A name that the registry does not know may be
-    that of a model folder in the working folder, or of one that `unbundle` installed. Raises UnknownModel
-    with the three nearest names, or RegistryError for a model.json that is not sound.
+    that of a model folder in the working folder, of one that `unbundle` installed, or of an installed wheel.
+    Raises UnknownModel with the three nearest names, or RegistryError for a model.json that is not sound.
     """
     if isinstance(name, str) and name.startswith(SCHEME):
         from modelzoo.registry import hub  # with hashlib and urllib
 
         return hub.entry_of(name)
+    if isinstance(name, str) and name.startswith(PACKAGE):
+        from modelzoo.registry import wheels
+
+        return wheels.entry_of(name)
     if isinstance(name, os.PathLike) or _is_path(name):
         return entry_of(name)
     try:
@@ -82,7 +89,14 @@ def _folder_called(name: object) -> Path | None:
         return None
     places = [Path(name)]
     places += [root / FOLDERS / key for root in settings.cache_roots() for key in (name, f"{name}.{OWN}")]
-    return next((place for place in places if os.path.isfile(place / MODEL)), None)  # also of too long a name
+    found = next(
+        (place for place in places if os.path.isfile(place / MODEL)), None
+    )  # also of too long a name
+    if found is None and name.lower().startswith(WHEEL):
+        from modelzoo.registry import wheels
+
+        return wheels.folder_of(name)
+    return found
 
 
 def list_models(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from modelzoo.registry import Entry, FolderEntry, HubEntry, HubFolderEntry
+from modelzoo.registry import Entry, FetchedFolderEntry, FolderEntry, HubEntry
 from modelzoo.store import cache
 from modelzoo.store.bundled import bundled_path
 from modelzoo.store.trust import HUB, NO_CHECKSUM, published
@@ -25,7 +25,7 @@ AVAILABILITY: tuple[Availability, ...] = get_args(Availability)
 def availability(entry: Entry) -> Availability:
     """Where `load` would take pretrained weights from."""
     if isinstance(entry, FolderEntry):
-        if not isinstance(entry, HubFolderEntry):
+        if not isinstance(entry, FetchedFolderEntry):
             return "in its folder"
         return "cached" if entry.weights_path.is_file() else "hosted"
     if bundled_path(entry).is_file():

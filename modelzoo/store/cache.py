@@ -6,6 +6,7 @@
     ROOT/compiled/                            networks that a runtime compiled, see modelzoo.runtimes.compiled
     ROOT/folders/MODEL/                       model folders that came in a bundle
     ROOT/hub/OWNER--NAME/COMMIT/              small files of model hubs, and their model folders
+    ROOT/wheels/NAME-VERSION-DIGITS/          model folders that came in a wheel
     ROOT/fetched/                             other files, by their sha256
     ROOT/locks/                               who is downloading what
     ROOT/modelzoo-*                           what a process works on, removed with it or after it

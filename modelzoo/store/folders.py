@@ -24,7 +24,7 @@ from modelzoo.errors import (
 )
 from modelzoo.registry import FolderEntry, Metric
 from modelzoo.registry.dataclass_json import build
-from modelzoo.registry.folders import CARD, FOLDERS, HUB, MODEL, OWN, WEIGHTS, document_of, entry_of
+from modelzoo.registry.folders import CARD, FOLDERS, HUB, MODEL, OWN, WEIGHTS, WHEELS, document_of, entry_of
 from modelzoo.registry.parsing import KEY
 from modelzoo.store.card import card
 from modelzoo.store.checks import check
@@ -169,7 +169,7 @@ def remove_installed(entry: FolderEntry) -> bool:
     folder = Path(entry.folder)
     for home in settings.cache_roots()[:1]:
         root = Path(os.path.abspath(home))
-        if folder.parent == root / FOLDERS or folder.parent.parent == root / HUB:
+        if folder.parent in (root / FOLDERS, root / WHEELS) or folder.parent.parent == root / HUB:
             shutil.rmtree(folder)
             for path in (home / "compiled").glob(f"{glob.escape(entry.owner)}-*"):
                 path.unlink(missing_ok=True)

@@ -119,6 +119,8 @@ def folder_entry(path: Path, provenance: Mapping[str, Any]) -> tuple[dict[str, A
     files: dict[str, Path] = {}
     folder: dict[str, Any] = {}
     for role in COMPANIONS:
+        if not path.with_name(role).is_file():  # a card may be missing
+            continue
         companion = Companion(provenance["model"], role, sha256(path.with_name(role)))
         files[companion.name] = path.with_name(role)
         folder[role] = {"file": companion.name, "sha256": companion.sha256}

@@ -17,9 +17,9 @@ from modelzoo import registry
 from modelzoo.errors import LabelsError, quoted
 from modelzoo.registry import (
     Entry,
+    FetchedFolderEntry,
     FolderEntry,
     HubEntry,
-    HubFolderEntry,
     Label,
     Licenses,
     Metric,
@@ -249,7 +249,7 @@ def _preprocessing(facts: Facts, side: int) -> Preprocessing:
 
 def _called(base: Entry) -> str:
     """What finds the base again, also on another machine."""
-    return base.reference if isinstance(base, HubEntry | HubFolderEntry) else base.key
+    return base.reference if isinstance(base, HubEntry | FetchedFolderEntry) else base.key
 
 
 def _digest(base: Entry) -> str | None:

@@ -3,6 +3,7 @@
     python -m scripts.convert.publish resnet50_v1d resnet101_mlimages --from downloads -o mirror
     python -m scripts.convert.publish resnet101_mlimages --synthetic -o mirror
     python -m scripts.convert.publish mobilenet_0.25_224 --wheels --f16 -o wheels
+    python -m scripts.convert.publish ./clothes --wheels -o wheels
 
 The upstreams' files are taken from the folder --from, under their own names, or downloaded as load() does.
 Each model gives MODEL-DIGITS.h5, the digits from its sha256, and MODEL-notop-DIGITS.h5 if much of it is head;
@@ -11,7 +12,8 @@ Running it again gives the same bytes.
 
 With --wheels each model gives wheels for a package index instead, several if one would have 100 MB, and
 weights.json says what `weights` of a registry's entries name them by. --f16 stores kernels in half the bytes
-and prints what that changes.
+and prints what that changes. A model folder gives a wheel of it as it is, and the name by which modelzoo
+takes it from any index: pkg:pypi/NAME@VERSION#sha256=DIGEST.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelzoo import conversion, registry, weights
+from modelzoo import conversion, registry, store, weights
 from modelzoo.architectures import synthetic, top_weights
 from modelzoo.files import atomic_write
-from modelzoo.registry import Entry
+from modelzoo.registry import Entry, FolderEntry
 from modelzoo.registry.parsing import VERSION
 from modelzoo.store import mirror, weights_file
 from scripts.convert import wheels
@@ -41,7 +43,7 @@ HEAD_SHARE = 0.25  # of the parameters; from here on a file without the head is 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="+", help="registry names")
+    parser.add_argument("models", nargs="+", help="registry names, or with --wheels model folders")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the mirror's folder")
     parser.add_argument("--from", dest="folder", type=Path, help="the folder with the upstreams' files")
     parser.add_argument("--synthetic", action="store_true", help="the tests' weights instead, marked as such")
@@ -54,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     for name in arguments.models:
         entry = registry.info(name)
+        if isinstance(entry, FolderEntry):
+            publish_folder(entry, arguments)
+            continue
         with tempfile.TemporaryDirectory(prefix=".publish-", dir=arguments.output) as folder:
             whole = Path(folder) / "whole.h5"
             write_whole(entry, whole, arguments)
@@ -66,6 +71,16 @@ def version(text: str) -> str:
     if not VERSION.fullmatch(text):
         raise argparse.ArgumentTypeError(f"expected a version like 1.0, got {text!r}")
     return text
+
+
+def publish_folder(entry: FolderEntry, arguments: argparse.Namespace) -> None:
+    """Adds the wheel of a model folder, and prints by which name modelzoo takes it."""
+    if not arguments.wheels or arguments.f16 or arguments.synthetic or arguments.folder:
+        raise SystemExit(
+            f"{entry.folder} is a model folder: expected --wheels alone; see `modelzoo bundle`, too."
+        )
+    store.check_folder(entry)
+    print(wheels.write_folder(entry, arguments.output, arguments.version, wheels.distribution(entry.owner)))
 
 
 def write_whole(entry: Entry, whole: Path, arguments: argparse.Namespace) -> None:

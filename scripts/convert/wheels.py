@@ -19,13 +19,16 @@ from pathlib import Path
 import numpy as np
 
 from modelzoo import weights
+from modelzoo.download import PACKAGE
 from modelzoo.files import atomic_write, sha256
-from modelzoo.registry import UNKNOWN, Entry
+from modelzoo.registry import UNKNOWN, Entry, FolderEntry
+from modelzoo.registry.folders import CARD, MODEL, WEIGHTS
+from modelzoo.registry.queries import WHEEL
+from modelzoo.registry.wheels import PARTS
 from modelzoo.verification import comparison
 from scripts.registry.build import ROOT
 from scripts.registry.records import Json
 
-PREFIX = "modelzoo-weights-"
 HALF = "-f16"
 PART_BYTES = 99_000_000  # of a weight file in one wheel: most indexes take wheels below 100 MB
 DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip archive can state
@@ -37,7 +40,7 @@ APACHE = "Apache-2.0"
 
 def distribution(key: str, *, half: bool = False) -> str:
     """The name on the index, as PEP 503 normalizes it."""
-    return PREFIX + re.sub("[._-]+", "-", key) + (HALF if half else "")
+    return WHEEL + re.sub("[._-]+", "-", key) + (HALF if half else "")
 
 
 def write(file: Path, entry: Entry, folder: Path, version: str, name: str) -> Json:
@@ -57,6 +60,22 @@ def write(file: Path, entry: Entry, folder: Path, version: str, name: str) -> Js
             path = pack(folder, called, version, {member: data, **beside(entry, provenance, called)}, text)
             packages.append(package(path, called, version, member, data))
     return whole | {"packages": packages}
+
+
+def write_folder(entry: FolderEntry, folder: Path, version: str, name: str) -> str:
+    """Writes the wheel of a model folder, and wheels of the parts of large weights; returns its address.
+
+    Installed by pip, the wheel is the model folder; of parts it has a list.
+    """
+    provenance, source = weights.provenance(entry.weights_path), Path(entry.folder)
+    members = {f"{module(name)}/{each}": (source / each).read_bytes() for each in (MODEL, CARD)}
+    if entry.file.bytes > PART_BYTES:
+        parts = write(entry.weights_path, entry, folder, version, name)["packages"]
+        members[f"{module(name)}/{PARTS}"] = f"{json.dumps(parts, indent=2)}\n".encode()
+    else:
+        members[f"{module(name)}/{WEIGHTS}"] = entry.weights_path.read_bytes()
+    path = pack(folder, name, version, members, metadata(entry, provenance, name, version, ""))
+    return f"{PACKAGE}{name}@{version}#sha256={sha256(path)}"
 
 
 def beside(entry: Entry, provenance: Mapping[str, object], name: str) -> dict[str, bytes]:
