@@ -115,7 +115,7 @@ class Deployment:
         return cls(**json.loads(text))
 
 
-def _is_saved_model(path: Path, name: str) -> bool:
+def _is_saved_model(path: Path, name: str | os.PathLike[str]) -> bool:
     """Whether this is the folder of a SavedModel, and no name of the registry."""
     if not (path / SAVED_MODEL).is_file():
         return False

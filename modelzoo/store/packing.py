@@ -54,7 +54,8 @@ def pack(
     with _whole_model(path) as model:
         if model is not None:
             return save(model, target, base=base, **options)
-    facts = stated(entry, **options | {"labels": _stated_labels(path) if labels is None else labels})
+    options["labels"] = _stated_labels(path) if labels is None else labels
+    facts = stated(entry, **options)
     classes = None if facts.labels is None else len(label_table(facts.labels))
     graph, arrays = _on_base(entry, path, classes)
     return save_graph(graph, arrays, target, facts)

@@ -11,6 +11,7 @@ import modelzoo
 from modelzoo import conversion, exporters
 from modelzoo.errors import ExportError
 from modelzoo.exporters import Exported, Format, Precision, Upstream
+from modelzoo.exporters.network import Network
 from modelzoo.exporters.options import Options
 from modelzoo.registry import Entry
 from modelzoo.store import PRETRAINED
@@ -19,6 +20,7 @@ from modelzoo.tasks.state_dicts import state_dict_of
 
 STATE_DICT = "safetensors"
 KERAS_WEIGHTS = "keras_h5"
+PRODUCER = ("modelzoo", modelzoo.__version__)
 
 
 def export(
@@ -36,14 +38,11 @@ def export(
 ) -> Exported:
     """Writes a model for another runtime, which must answer as the model does before the file is there.
 
-    model: a name of the registry; a model folder; a modelzoo weight file; a .keras file; or a functional or
-        Sequential keras.Model of operators that modelzoo.graph has.
-    format: a key of modelzoo.exporters.FORMATS, "onnx" for one; by default what the path's ending says, which
-        of a SavedModel is none: it is a folder.
-    weights: of a name, as in modelzoo.load.
+    model: a name of the registry, with its `weights` as in modelzoo.load; a model folder; a modelzoo weight
+        file; a .keras file; or a functional or Sequential keras.Model of operators that modelzoo.graph has.
+    format: a key of modelzoo.exporters.FORMATS; by default what the ending says (SavedModels have none).
     precision: "f16" keeps kernels and matrices in half of the bytes; the runtime computes in float32.
-    fold: ONNX's batch norms become part of the kernels before them.
-    opset: the version of ONNX's operators, 17 or 9; by default the newer one.
+    fold: batch norms become part of the kernels before them. opset: of ONNX, 17 or 9.
     image_input: a Core ML package takes images, one at a time, and prepares their levels by itself.
     keep: leaves a file that does not agree, for a look at it; the error is raised all the same.
     python: the interpreter of another environment, which has the format's runtime, to prove the file there.
@@ -51,24 +50,27 @@ def export(
     Raises ExportError for a network that the format cannot hold, a missing package, and a file that does not
     agree; OutputError where nothing can be written; and what modelzoo.load raises.
     """
-    target = Path(path)
-    found = exporters.format_of(target, format)
+    target, found = Path(path), exporters.format_of(Path(path), format)
     found.require()
     if image_input and found.name != "coreml":
         raise ExportError(f"{found.title} takes no images: image_input is for Core ML.")
-    options = Options(
-        precision, fold, ("modelzoo", modelzoo.__version__), opset=opset, image_input=image_input
-    )
+    options = Options(precision, fold, PRODUCER, opset=opset, image_input=image_input)
     with networks.opened(model, weights, found) as (entry, network):
-        if found.name == STATE_DICT:
-            network, state_dict = state_dict_of(entry, network)
-            options = replace(options, state_dict=state_dict)
-        if entry is not None and found.upstream:
-            options = replace(options, upstream=_upstream(entry, found, list(network.graph.weights)))
-        metadata = replace(network.metadata, precision=precision, modelzoo=modelzoo.__version__)
-        return exporters.deliver(
-            replace(network, metadata=metadata), target, found, options, keep=keep, python=python
-        )
+        network, options = _prepared(entry, network, found, options)
+        return exporters.deliver(network, target, found, options, keep=keep, python=python)
+
+
+def _prepared(
+    entry: Entry | None, network: Network, format: Format, options: Options
+) -> tuple[Network, Options]:
+    """What of the network the format holds, and how another program names it there."""
+    if format.name == STATE_DICT:
+        network, state_dict = state_dict_of(entry, network)
+        options = replace(options, state_dict=state_dict)
+    if entry is not None and format.upstream:
+        options = replace(options, upstream=_upstream(entry, format, list(network.graph.weights)))
+    metadata = replace(network.metadata, precision=options.precision, modelzoo=modelzoo.__version__)
+    return replace(network, metadata=metadata), options
 
 
 def _upstream(entry: Entry, format: Format, paths: list[str]) -> Upstream | None:
