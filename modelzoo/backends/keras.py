@@ -265,6 +265,12 @@ def _rescaling(operator: Rescale, options: Options) -> keras.Layer:
     return keras.layers.Rescaling(scale, offset, **options)
 
 
+def _elu(operator: ELU, options: Options) -> keras.Layer:
+    """Keras keeps this layer's arguments as they are, and in a file only the name of a policy."""
+    dtype = options["dtype"]
+    return keras.layers.ELU(operator.alpha, **options | {"dtype": getattr(dtype, "name", dtype)})
+
+
 def _prelu(operator: PReLU, options: Options) -> keras.Layer:
     initializer = _initializer(operator.initializer)
     return keras.layers.PReLU(initializer, shared_axes=list(operator.shared_axes) or None, **options)
@@ -300,7 +306,7 @@ LAYERS: dict[type[Operator], Callable[[Any, Options], keras.Layer]] = {
     Activation: lambda op, options: keras.layers.Activation(op.function, **options),
     ReLU: lambda op, options: keras.layers.ReLU(op.limit, **options),
     LeakyReLU: lambda op, options: keras.layers.LeakyReLU(op.slope, **options),
-    ELU: lambda op, options: keras.layers.ELU(op.alpha, **options),
+    ELU: _elu,
     PReLU: _prelu,
     Dropout: _dropout,
     ZeroPadding: lambda op, options: keras.layers.ZeroPadding2D(op.margins, **LAST, **options),

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from modelzoo.backends.keras_import_options import Call, as_tuple, is_kerass_own, refusal
+from modelzoo.backends.keras_import_options import Call, Described, as_tuple, is_kerass_own, refusal
 from modelzoo.errors import quoted
 from modelzoo.graph import Initializer, Operator, Shape
 from modelzoo.graph.convolutions import Conv, Dense, DepthwiseConv, SeparableConv, TransposedConv
@@ -56,7 +56,25 @@ def operators_of(layer: keras.Layer, shape: Shape, *, inference: bool) -> tuple[
         raise refusal(layer, "its weights are quantized")
     if translate is None:
         return (Activation("linear"),)
-    call = Call(layer, dict(layer.get_config()), shape, inference)
+    return _operators(translate, Call(layer, dict(layer.get_config()), shape, inference))
+
+
+def described_operators(layer: Described, options: dict[str, Any], shape: Shape) -> tuple[Operator, ...]:
+    """As `operators_of` for inference, of a layer that is only described: in the options of Keras 3.
+
+    Raises ValueError, which names the layer and its class, for one that operators cannot express.
+    """
+    translate = BY_NAME.get(layer.kind)
+    if translate is None and layer.kind not in PASSING_NAMES:
+        raise refusal(layer, "no operator does what this class does")
+    if translate is None:
+        return (Activation("linear"),)
+    return _operators(translate, Call(layer, dict(options), shape, inference=True))
+
+
+def _operators(
+    translate: Callable[[Call], Operator | tuple[Operator, ...]], call: Call
+) -> tuple[Operator, ...]:
     found = translate(call)
     call.finish()
     operators = found if isinstance(found, tuple) else (found,)
@@ -274,3 +292,5 @@ PASSING = {  # what changes nothing outside training, where no operator does it
     keras.layers.GaussianDropout,
     keras.layers.GaussianNoise,
 }
+BY_NAME = {kind.__name__: translate for kind, translate in LAYERS.items()}
+PASSING_NAMES = {kind.__name__ for kind in PASSING}

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import keras
 
-from modelzoo.errors import quoted
+from modelzoo.errors import quoted, readable
 from modelzoo.graph import Initializer, Operator, Shape
 from modelzoo.graph.elementwise import Activation, Function, LeakyReLU
 from modelzoo.graph.operator import GLOROT_UNIFORM, ONES, ZEROS
@@ -34,10 +34,18 @@ OF_ANY_LAYER = ("name", "trainable", "dtype")  # states, and what the caller cho
 
 
 @dataclass(frozen=True)
+class Described:
+    """A layer of which there is a description only: its name, and its class's."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class Call:
     """A layer, its options that have not been looked at yet, and the shape of its first input."""
 
-    layer: keras.Layer
+    layer: keras.Layer | Described
     options: dict[str, Any]
     shape: Shape
     inference: bool
@@ -113,9 +121,8 @@ class Call:
 
 def refusal(operation: Any, what: str) -> ValueError:
     """The error that names a layer or operation, and its class."""
-    return ValueError(
-        f"Cannot express the layer {quoted(operation.name)} ({type(operation).__name__}): {what}."
-    )
+    kind = readable(operation.kind) if isinstance(operation, Described) else type(operation).__name__
+    return ValueError(f"Cannot express the layer {quoted(operation.name)} ({kind}): {what}.")
 
 
 def training_refusal(operation: Any, option: str) -> ValueError:

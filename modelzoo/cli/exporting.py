@@ -19,19 +19,19 @@ PRECISIONS = ("f32", "f16")
 # As modelzoo.exporters lists them, which imports NumPy.
 FORMATS = (
     *("onnx", "openvino", "keras", "litert", "python", "torch", "safetensors", "saved_model", "coreml"),
-    *("tf_checkpoint", "mxnet", "caffe", "darknet", "keras_h5"),
+    *("tf_checkpoint", "mxnet", "caffe", "darknet", "keras_h5", "ir"),
 )
 RETIRED = ("cntk",)
 ENDINGS = (
     ".onnx, .xml, .keras, .tflite, .py, .pt2, .safetensors, .mlpackage, .index (checkpoint), .params, "
-    ".caffemodel, .weights or .h5"
+    ".caffemodel, .weights, .h5 or .pb (MMdnn's)"
 )
 
 
 def add_commands(commands: Any) -> None:
     help_ = "writes a model for another runtime, which must answer as the model does before the file is there"
     command = add_command(commands, "export", _export, help_)
-    add_model(command, "model", help="a name, a modelzoo weight file or a .keras file")
+    add_model(command, "model", help="a name, a modelzoo weight file, or a network's file")
     command.add_argument(
         "--to",
         choices=(*FORMATS, *RETIRED),
@@ -60,6 +60,15 @@ def add_commands(commands: Any) -> None:
     help_ = "the interpreter of another environment, which has the format's runtime, to prove the file there"
     add_file(command, "--python", metavar="PYTHON", help=help_)
 
+    help_ = "an old Keras model -> a .keras file that opens in Keras 3, or any format of export"
+    command = add_command(commands, "rescue", _rescue, help_)
+    add_file(command, "file", type=Path, help="a model of Keras 1, 2 or 3, or its weights alone")
+    help_ = "the JSON of the model whose weights alone FILE holds"
+    add_file(command, "--architecture", type=Path, metavar="JSON", help=help_)
+    add_file(command, "-o", "--output", type=Path, required=True, metavar="FILE", help="as of export")
+    help_ = "leave a file that does not answer as the model does, for a look at it"
+    command.add_argument("--keep", action="store_true", help=help_)
+
     command = add_command(commands, "inspect", _inspect, "what an exported file says of itself")
     add_file(command, "file", type=Path)
 
@@ -78,13 +87,29 @@ def _export(options: argparse.Namespace) -> int:
         keep=options.keep,
         python=options.python,
     )
-    if options.json:
+    show_exported(found, json=options.json)
+    return 0
+
+
+def _rescue(options: argparse.Namespace) -> int:
+    from modelzoo.errors import ConversionError
+    from modelzoo.tasks.exporting import export
+
+    if not options.file.is_file():
+        raise ConversionError(f"There is no file {readable(str(options.file))}.")
+    found = export(options.file, options.output, architecture=options.architecture, keep=options.keep)
+    show_exported(found, json=options.json)
+    return 0
+
+
+def show_exported(found: Exported, *, json: bool) -> None:
+    """Prints what was written, and its proof."""
+    if json:
         from modelzoo.images import encodable
 
         print_json({**dataclasses.asdict(found), "path": encodable(str(found.path))})
     else:
         _print_exported(found)
-    return 0
 
 
 def _print_exported(found: Exported) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo import files, registry
 from modelzoo.cli.arguments import add_command, add_file, add_model
 from modelzoo.cli.printing import print_card, print_json, print_table, say
-from modelzoo.errors import ModelZooError, OutputError, quoted, readable
+from modelzoo.errors import ModelZooError, OutputError, UnknownModel, quoted, readable
 from modelzoo.registry import Entry
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ Size = tuple[int, int]  # height, width; pixels
 
 def add_commands(commands: Any) -> None:
     command = add_command(commands, "show", _show, "a network's layers, their shapes, parameters and cost")
-    add_model(command, "name")
+    add_model(command, "name", help="a model, or a network's file")
     command.add_argument(
         "--input-size", type=_size, metavar="H[xW]", help="of the images, in pixels; default: as in training"
     )
@@ -61,23 +61,44 @@ def _names(text: str) -> tuple[str, ...] | bool:
 def _show(options: argparse.Namespace) -> int:
     if options.layers and options.graph is None:
         raise ValueError("--layers needs --graph FILE.")
-    entry = registry.info(options.name)
-    height, width, _ = entry.graph.input_shape
-    size = options.input_size or (height, width)
     if options.graph is not None:
         _check_drawable(options.graph)
-    graph = _graph(entry, size, options)
+    try:
+        entry = registry.info(options.name)
+    except UnknownModel:
+        if not Path(options.name).is_file():
+            raise
+        _print_graph(_graph_of_file(options), options, readable(options.name), {"file": options.name})
+        return 0
+    height, width, _ = entry.graph.input_shape
+    size = options.input_size or (height, width)
+    title = f"{entry.key}, {size[0]} x {size[1]} pixels"
+    _print_graph(_graph(entry, size, options), options, title, {"model": entry.key, "input_size": size})
+    return 0
+
+
+def _print_graph(graph: Graph, options: argparse.Namespace, title: str, facts: dict[str, Any]) -> None:
+    """The layers, their totals and the drawing that the options ask for."""
     if options.graph is not None:
         _draw(graph, options.graph, layers=options.layers)
     if options.json:
-        print_json(_facts(entry, graph, size) | _drawn(options.graph))
+        print_json(facts | _facts(graph) | _drawn(options.graph))
     elif options.graph is not None:
         print_card(readable(str(options.graph)), _card(graph))
     else:
         _print_layers(graph)
         say()
-        print_card(f"{entry.key}, {size[0]} x {size[1]} pixels", _card(graph))
-    return 0
+        print_card(title, _card(graph))
+
+
+def _graph_of_file(options: argparse.Namespace) -> Graph:
+    """The network that a file holds. Raises ValueError for options that only models of the registry have."""
+    from modelzoo import importers
+
+    if options.input_size or options.no_top or options.features:
+        raise ValueError("--input-size, --no-top and --features need a model of the registry, not a file.")
+    with importers.opened(Path(options.name)) as found:
+        return found.graph
 
 
 def _graph(entry: Entry, size: Size, options: argparse.Namespace) -> Graph:
@@ -128,13 +149,11 @@ def _card(graph: Graph) -> Iterator[tuple[str, str]]:
         yield level, f"{summary.sides(graph.shape(node))}, {readable(node)}"
 
 
-def _facts(entry: Entry, graph: Graph, size: Size) -> dict[str, Any]:
+def _facts(graph: Graph) -> dict[str, Any]:
     """All of it for programs. Shapes begin with the batch, null."""
     from modelzoo.graph import summary
 
     return {
-        "model": entry.key,
-        "input_size": size,
         "layers": [dataclasses.asdict(row) for row in summary.rows(graph)],
         "outputs": graph.outputs,
         "feature_maps": graph.maps,

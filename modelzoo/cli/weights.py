@@ -10,7 +10,7 @@ from typing import Any, cast
 from modelzoo import labels, registry, store
 from modelzoo.cli.arguments import add_command, add_file, add_model
 from modelzoo.cli.printing import fail, print_card, print_json, say
-from modelzoo.errors import ModelZooError
+from modelzoo.errors import ConversionError, ModelZooError, readable
 from modelzoo.labels import read_names
 
 DOWNLOADS = 4  # at a time
@@ -41,11 +41,11 @@ def add_commands(commands: Any) -> None:
         commands,
         "convert",
         _convert,
-        "converts an upstream file to a modelzoo weight file; prints its provenance",
+        "converts an upstream file to a modelzoo weight file, or a network's file to another format",
     )
     _add_average(command)
     add_file(command, "--labels", type=Path, metavar="FILE", help="the classes' names, one a line")
-    add_model(command, "name")
+    add_model(command, "name", nargs="?", help="the model; without one, the file says what network it holds")
     add_file(command, "file", type=Path, help="a file, archive, folder or checkpoint prefix")
     add_file(command, "-o", "--output", type=Path, required=True)
 
@@ -108,6 +108,8 @@ def _unbundle(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
+    if options.name is None:
+        return _convert_network(options)
     entry = registry.info(options.name)
     labels = None if options.labels is None else read_names(options.labels)
     provenance = store.convert(
@@ -131,6 +133,18 @@ def _pack(options: argparse.Namespace) -> int:
         note=options.note,
     )
     print_json(entry.facts()) if options.json else say(entry.folder)
+
+
+def _convert_network(options: argparse.Namespace) -> int:
+    """A file that holds its network -> the format of the output's ending."""
+    from modelzoo.cli.exporting import show_exported
+    from modelzoo.tasks.exporting import export
+
+    if not options.file.is_file():
+        raise ConversionError(
+            f"There is no file {readable(str(options.file))}: to convert a model's weights, name it."
+        )
+    show_exported(export(options.file, options.output), json=options.json)
     return 0
 
 

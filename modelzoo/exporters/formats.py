@@ -219,6 +219,19 @@ FORMATS: dict[str, Format] = {
             runs=_has_original,
             upstream="keras_h5",
         ),
+        Format(
+            "ir",
+            ".pb",
+            "MMdnn's intermediate representation",
+            runtime="",
+            package="numpy",
+            pip="numpy",
+            writer=_module("ir"),
+            precisions=("f32",),
+            open_sides=False,
+            besides=(".json", ".npy"),
+            check=_check("ir"),
+        ),
     )
 }
 # What the forerunners wrote and nobody reads any more, and what to write instead.

@@ -87,7 +87,7 @@ class KerasTensors(Tensors):
         self._what = f"{path} cannot be read as {KIND}"
         with hdf5.refused_as(ConversionError, self._what):
             self._places = _places(file)
-            self.backend = hdf5.text(_root(file), "backend")
+            self.backend = hdf5.text(root_of(file), "backend")
         super().__init__(
             path, {name: TensorInfo(place.shape, place.dtype) for name, place in self._places.items()}
         )
@@ -96,7 +96,7 @@ class KerasTensors(Tensors):
         if not self._file:
             raise ConversionError(f"{self.path} is closed; read its tensors inside the `with` statement.")
         with hdf5.refused_as(ConversionError, f"{self._what}: the values of {name!r}"):
-            return self._places[name].read(_root(self._file))
+            return self._places[name].read(root_of(self._file))
 
     def close(self) -> None:
         self._file.close()
@@ -104,7 +104,7 @@ class KerasTensors(Tensors):
 
 def _places(file: h5py.File) -> dict[str, hdf5.Place]:
     places: dict[str, hdf5.Place] = {}
-    for layer, found in hdf5.layers(_root(file), _names):
+    for layer, found in hdf5.layers(root_of(file), listed_names):
         for name, place in zip(_weight_names(layer, found), found, strict=True):
             if name in places:
                 raise ValueError(f"it holds two weights named {readable(name)}")
@@ -112,11 +112,12 @@ def _places(file: h5py.File) -> dict[str, hdf5.Place]:
     return places
 
 
-def _root(file: h5py.File) -> h5py.Group:
+def root_of(file: h5py.File) -> h5py.Group:
+    """The group of the weights, also in a file that holds a whole model."""
     return hdf5.member(file, MODEL_WEIGHTS, h5py.Group) if hdf5.has(file, MODEL_WEIGHTS) else file
 
 
-def _names(group: h5py.Group, attribute: str) -> Iterator[str]:
+def listed_names(group: h5py.Group, attribute: str) -> Iterator[str]:
     """A list of names; Keras splits one that is too long for an attribute into numbered ones."""
     if attribute in group.attrs:
         yield from hdf5.names(group, attribute)

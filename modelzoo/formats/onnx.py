@@ -124,15 +124,15 @@ def _summary(view: memoryview) -> Summary:
     producer, opset, graph = "", 0, None
     for number, value in protobuf.fields(view):
         if number == 2:
-            producer = _string(value)
+            producer = string_of(value)
         elif number == OPSET_FIELD:
-            domain, version = _pair(value)
+            domain, version = pair_of(value)
             opset = version if isinstance(version, int) and not domain else opset
         elif number == METADATA_FIELD:
-            name, text = _pair(value)
-            found[_string(name)] = _string(text)
+            name, text = pair_of(value)
+            found[string_of(name)] = string_of(text)
         elif number == GRAPH_FIELD:
-            graph = _message(value)
+            graph = message_of(value)
     if graph is None or not opset:
         raise ValueError("it has no graph, or no set of operators")
     inputs: dict[str, Sides] = {}
@@ -141,7 +141,7 @@ def _summary(view: memoryview) -> Summary:
     for number, value in protobuf.fields(graph):
         operations += number == 1
         if number in (11, 12):
-            name, sides = _read_value(_message(value))
+            name, sides = value_of(message_of(value))
             (inputs if number == 11 else outputs)[name] = sides
     return Summary(producer, opset, inputs, outputs, operations, found)
 
@@ -151,12 +151,12 @@ def results(path: Path) -> list[str]:
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return [
-        _string(name)
+        string_of(name)
         for number, graph in protobuf.fields(memoryview(mapped))
         if number == GRAPH_FIELD
-        for part, operation in protobuf.fields(_message(graph))
+        for part, operation in protobuf.fields(message_of(graph))
         if part == 1
-        for kind, name in protobuf.fields(_message(operation))
+        for kind, name in protobuf.fields(message_of(operation))
         if kind == 2 and name
     ]
 
@@ -166,31 +166,31 @@ def outputs_bytes(names: Sequence[str]) -> bytes:
     return protobuf.field(GRAPH_FIELD, b"".join(protobuf.field(12, _text(1, name)) for name in names))
 
 
-def _read_value(value: memoryview) -> tuple[str, Sides]:
+def value_of(value: memoryview) -> tuple[str, Sides]:
     parts = dict(protobuf.fields(value))
-    kind = dict(protobuf.fields(_message(parts.get(2, memoryview(b"")))))
-    tensor = dict(protobuf.fields(_message(kind.get(1, memoryview(b"")))))
+    kind = dict(protobuf.fields(message_of(parts.get(2, memoryview(b"")))))
+    tensor = dict(protobuf.fields(message_of(kind.get(1, memoryview(b"")))))
     sides: list[int | str | None] = []
-    for _, side in protobuf.fields(_message(tensor.get(2, memoryview(b"")))):
-        known = dict(protobuf.fields(_message(side)))
+    for _, side in protobuf.fields(message_of(tensor.get(2, memoryview(b"")))):
+        known = dict(protobuf.fields(message_of(side)))
         fixed, open_ = known.get(1), known.get(2)
-        sides.append(fixed if isinstance(fixed, int) else None if open_ is None else _string(open_))
-    return _string(parts.get(1, memoryview(b""))), sides
+        sides.append(fixed if isinstance(fixed, int) else None if open_ is None else string_of(open_))
+    return string_of(parts.get(1, memoryview(b""))), sides
 
 
-def _pair(value: int | memoryview) -> tuple[memoryview, int | memoryview]:
-    parts = dict(protobuf.fields(_message(value)))
-    return _message(parts.get(1, memoryview(b""))), parts.get(2, memoryview(b""))
+def pair_of(value: int | memoryview) -> tuple[memoryview, int | memoryview]:
+    parts = dict(protobuf.fields(message_of(value)))
+    return message_of(parts.get(1, memoryview(b""))), parts.get(2, memoryview(b""))
 
 
-def _message(value: int | memoryview) -> memoryview:
+def message_of(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
         raise ValueError("a field holds a number where a message belongs")
     return value
 
 
-def _string(value: int | memoryview) -> str:
-    return bytes(_message(value)).decode()
+def string_of(value: int | memoryview) -> str:
+    return bytes(message_of(value)).decode()
 
 
 def _tag(number: int) -> bytes:

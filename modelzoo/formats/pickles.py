@@ -19,6 +19,7 @@ from modelzoo.errors import quoted
 
 MAX_STEPS = 5_000_000  # instructions of one pickle; a state dict of 100,000 tensors has about 4,000,000
 MAX_TEXT = 2**20  # bytes of one text
+SHORT = 2**10  # bytes of a text that is no content of an array
 MAX_LINE = 512  # bytes of a module or of a name in it
 MODULE = "module"  # in torch's older files, before the class and the text of a module
 
@@ -79,20 +80,56 @@ class Reader:
         return found[:-1].decode("utf-8", errors="backslashreplace")
 
 
-def read_pickle(reader: Reader, meanings: Mapping[str, Meaning], persistent: Meaning) -> Any:
+@dataclass(frozen=True)
+class Content:
+    """Bytes in a file, read when they are asked for; those of a text are its characters in UTF-8."""
+
+    offset: int
+    length: int
+    is_text: bool = False
+
+    def read(self, file: BinaryIO) -> bytes:
+        """The bytes; raises RefusedPickle for a text with a character beyond one byte."""
+        file.seek(self.offset)
+        found = file.read(self.length)
+        if not self.is_text:
+            return found
+        try:
+            return found.decode().encode("latin-1")
+        except UnicodeError as error:
+            raise RefusedPickle("bytes that are written as a text have other characters") from error
+
+
+class Built:
+    """The base of what a meaning makes, if the pickle may state more of it afterwards."""
+
+    def set_state(self, state: Any) -> None:
+        """Takes what the pickle states; raises RefusedPickle for anything else than expected."""
+        raise NotImplementedError
+
+
+def read_pickle(
+    reader: Reader, meanings: Mapping[str, Meaning], persistent: Meaning, *, arrays: bool = False
+) -> Any:
     """The value of the pickle that begins here: dicts, lists, tuples, text, numbers, what `meanings` give.
 
-    `meanings` are by "module.name"; `persistent` makes a value of what the pickle says lies elsewhere. Raises
-    RefusedPickle, also for a global without a meaning.
+    `meanings` are by "module.name"; `persistent` makes a value of what the pickle says lies elsewhere. With
+    `arrays` it may be of protocol 3, and its bytes and long texts are given as Content. Raises RefusedPickle,
+    also for a global without a meaning.
     """
-    return _Machine(reader, meanings, persistent).run()
+    return _Machine(
+        reader, meanings, persistent, {**INSTRUCTIONS, **OF_ARRAYS} if arrays else INSTRUCTIONS
+    ).run()
 
 
 class _Machine:
     """A stack of values and a memo of those that are used again."""
 
-    def __init__(self, reader: Reader, meanings: Mapping[str, Meaning], persistent: Meaning):
+    def __init__(
+        self, reader: Reader, meanings: Mapping[str, Meaning], persistent: Meaning, known: Instructions
+    ):
         self._reader = reader
+        self._known = known
         self._meanings = meanings
         self._persistent = persistent
         self._stack: list[Any] = []
@@ -104,9 +141,9 @@ class _Machine:
             code = self._reader.take(1)
             if code == b".":
                 return self._pop()
-            if code not in INSTRUCTIONS:
+            if code not in self._known:
                 raise RefusedPickle(f"it has the instruction {quoted(code)}, which plain data does not need")
-            INSTRUCTIONS[code](self)
+            self._known[code](self)
         raise RefusedPickle(f"it has more than {MAX_STEPS} instructions")
 
     def _push(self, value: Any) -> None:
@@ -137,8 +174,9 @@ class _Machine:
 
     def protocol(self) -> None:
         version = self._reader.number("B")
-        if version > 2:
-            raise RefusedPickle(f"expected a pickle of protocol 2, as torch writes it, got {version}")
+        newest = 2 if self._known is INSTRUCTIONS else 3
+        if version > newest:
+            raise RefusedPickle(f"expected a pickle of protocol {newest}, got {version}")
 
     def global_(self) -> None:
         name = f"{self._reader.line()}.{self._reader.line()}"
@@ -165,8 +203,13 @@ class _Machine:
 
     def build(self) -> None:
         """An attribute of a state dict, `_metadata`: which version of each layer wrote it."""
-        self._pop()
-        self._top(dict, "attributes of a dict")
+        state = self._pop()
+        value = self._pop()
+        self._push(value)
+        if isinstance(value, Built):
+            value.set_state(state)
+        elif not isinstance(value, dict):
+            raise RefusedPickle(f"expected attributes of a dict, got those of {type(value).__name__}")
 
     def persistent(self) -> None:
         self._push(self._persistent(self._pop()))
@@ -219,6 +262,26 @@ class _Machine:
     def text(self, format: str, encoding: str = "utf-8") -> None:
         self._push(self._reader.text(self._reader.number(format), encoding))
 
+    def content(self, format: str, *, is_text: bool = False) -> None:
+        """Bytes, or a text that may be long, which stay in the file."""
+        length = self._reader.number(format)
+        if is_text and length <= SHORT:
+            self._push(self._reader.text(length))
+        else:
+            self._push(Content(self._reader.skip(length), length, is_text))
+
+    def old_text(self, format: str) -> None:
+        """What Python 2 called a string: a text where it is short and ASCII, and else bytes."""
+        length = self._reader.number(format)
+        start = self._reader.offset
+        found = self._reader.take(length) if length <= SHORT else b"\xff"
+        if found.isascii():
+            self._push(found.decode("ascii"))
+        else:
+            if length > SHORT:
+                self._reader.skip(length)
+            self._push(Content(start, length))
+
     def constant(self, make: Callable[[], Any]) -> None:
         self._push(make())
 
@@ -239,7 +302,8 @@ def checked_pairs(pairs: Any) -> dict[str | int, Any]:
     return result
 
 
-INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
+Instructions = Mapping[bytes, Callable[[_Machine], None]]
+INSTRUCTIONS: Instructions = {
     b"\x80": _Machine.protocol,
     b"(": _Machine.mark,
     b"c": _Machine.global_,
@@ -272,4 +336,11 @@ INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
     b"\x89": lambda machine: machine.constant(lambda: False),
     b"}": lambda machine: machine.constant(dict),
     b"]": lambda machine: machine.constant(list),
+}
+OF_ARRAYS: Instructions = {  # NumPy's: bytes, of any length, and texts in place of bytes
+    b"B": lambda machine: machine.content("I"),
+    b"C": lambda machine: machine.content("B"),
+    b"X": lambda machine: machine.content("I", is_text=True),
+    b"T": lambda machine: machine.old_text("I"),
+    b"U": lambda machine: machine.old_text("B"),
 }

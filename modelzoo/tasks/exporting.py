@@ -29,6 +29,7 @@ def export(
     *,
     format: str | None = None,
     weights: str | os.PathLike[str] | None = PRETRAINED,
+    architecture: str | os.PathLike[str] | None = None,
     precision: Precision = "f32",
     fold: bool = True,
     opset: int | None = None,
@@ -39,7 +40,8 @@ def export(
     """Writes a model for another runtime, which must answer as the model does before the file is there.
 
     model: a name of the registry, with its `weights` as in modelzoo.load; a model folder; a modelzoo weight
-        file; a .keras file; or a functional or Sequential keras.Model of operators that modelzoo.graph has.
+        file; a file that modelzoo.importers reads, with the JSON of its `architecture` where it holds weights
+        alone; or a functional or Sequential keras.Model of operators that modelzoo.graph has.
     format: a key of modelzoo.exporters.FORMATS; by default what the ending says (SavedModels have none).
     precision: "f16" keeps kernels and matrices in half of the bytes; the runtime computes in float32.
     fold: batch norms become part of the kernels before them. opset: of ONNX, 17 or 9.
@@ -50,14 +52,14 @@ def export(
     Raises ExportError for a network that the format cannot hold, a missing package, and a file that does not
     agree; OutputError where nothing can be written; and what modelzoo.load raises.
     """
-    target, found = Path(path), exporters.format_of(Path(path), format)
+    found = exporters.format_of(Path(path), format)
     found.require()
     if image_input and found.name != "coreml":
         raise ExportError(f"{found.title} takes no images: image_input is for Core ML.")
     options = Options(precision, fold, PRODUCER, opset=opset, image_input=image_input)
-    with networks.opened(model, weights, found) as (entry, network):
+    with networks.opened(model, weights, found, architecture) as (entry, network):
         network, options = _prepared(entry, network, found, options)
-        return exporters.deliver(network, target, found, options, keep=keep, python=python)
+        return exporters.deliver(network, Path(path), found, options, keep=keep, python=python)
 
 
 def _prepared(

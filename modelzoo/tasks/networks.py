@@ -10,40 +10,42 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
-from modelzoo import labels, registry, store, zoo
+from modelzoo import exporters, importers, labels, registry, store, zoo
 from modelzoo.errors import ExportError, UnknownModel, WeightsMismatch, readable
 from modelzoo.exporters import Format, Metadata, Samples
 from modelzoo.exporters.network import Network
 from modelzoo.exporters.samples import DEFAULT_SIDE
-from modelzoo.graph import Shape
+from modelzoo.graph import Graph, Shape
 from modelzoo.graph.shaping import SamePadding
 from modelzoo.images import preprocess
 from modelzoo.registry import Entry, Preprocessing
 from modelzoo.store import PRETRAINED, Located
 from modelzoo.zoo import SYNTHETIC, NetworkOptions
 
-KERAS_FILE = ".keras"
 CHANNELS = 3
 SYNTHETIC_WARNING = "it has synthetic weights: predictions are meaningless"
 
 
 @contextmanager
 def opened(
-    model: object, weights: str | os.PathLike[str] | None = PRETRAINED, format: Format | None = None
+    model: object,
+    weights: str | os.PathLike[str] | None = PRETRAINED,
+    format: Format | None = None,
+    architecture: str | os.PathLike[str] | None = None,
 ) -> Generator[tuple[Entry | None, Network]]:
     """A network while its weights can be read, and its entry, if it has one.
 
     format: what it is opened for, which says whether sides may be open; None: for images of its own size.
+    architecture: the JSON of the Keras model whose weights alone a file holds.
     """
     if not isinstance(model, str | os.PathLike):
         yield None, _of_keras(model)
         return
     name = os.fspath(cast("str | os.PathLike[str]", model))
-    entry, weights = _entry(name, weights)
+    entry, weights = (None, weights) if architecture is not None else _entry(name, weights)
     if entry is None:
-        from modelzoo.backends import keras_files
-
-        yield None, _of_keras(keras_files.opened(Path(name)))
+        with importers.opened(Path(name), None if architecture is None else Path(architecture)) as found:
+            yield None, _foreign(found.graph, found.arrays, _own_metadata(Path(name), found.graph))
         return
     if weights is None:
         raise ExportError("Expected weights to export, got None: random ones are of no use to anybody.")
@@ -58,7 +60,7 @@ def opened(
 def _entry(
     name: str, weights: str | os.PathLike[str] | None
 ) -> tuple[Entry | None, str | os.PathLike[str] | None]:
-    """The entry that a name or a weight file names, and the weights; None for a .keras file."""
+    """The entry that a name or a weight file names, and the weights; None for a file with a network in it."""
     from modelzoo import weights as weight_files
 
     path = Path(name)
@@ -67,12 +69,12 @@ def _entry(
     except UnknownModel:
         if not path.is_file():
             raise
-    if path.suffix.lower() == KERAS_FILE:
-        return None, weights
     if not weight_files.is_modelzoo_file(path):
+        if importers.is_network(path):
+            return None, weights
         raise ExportError(
-            f"{readable(name)} is no modelzoo weight file: name the model, and give the file as its weights "
-            "(-w FILE)."
+            f"{readable(name)} is no modelzoo weight file, and no network that modelzoo reads: name the "
+            "model, and give the file as its weights (-w FILE)."
         )
     owner = weight_files.provenance(path).get("model")
     if not isinstance(owner, str):
@@ -134,8 +136,21 @@ def _of_keras(model: object) -> Network:
     from modelzoo.backends import keras_files
 
     graph, arrays = keras_files.imported(model)
+    return _foreign(graph, arrays, Metadata(graph.name))
+
+
+def _foreign(graph: Graph, arrays: Mapping[str, Any], metadata: Metadata) -> Network:
+    """A network of another program."""
     shape = next((shape for shape in graph.inputs.values() if len(shape) == 4), None)
-    return Network(graph, arrays, Metadata(graph.name), _plain_samples(shape))
+    return Network(graph, arrays, metadata, _plain_samples(shape))
+
+
+def _own_metadata(path: Path, graph: Graph) -> Metadata:
+    """What a file that modelzoo exported says of itself; of others only the name is known."""
+    try:
+        return exporters.inspect(path).metadata
+    except (ExportError, OSError):
+        return Metadata(graph.name)
 
 
 def _plain_samples(shape: Shape | None) -> Samples:

@@ -4,8 +4,8 @@ It needs Linux and atheris, in an environment of its own:
 
     uv venv --python 3.11 /tmp/fuzz
     uv pip install --python /tmp/fuzz/bin/python \\
-        atheris keras numpy h5py safetensors google-crc32c pillow filelock platformdirs
-    /tmp/fuzz/bin/python -m tests.fuzz mxnet --minutes 5
+        atheris keras jax numpy h5py safetensors google-crc32c pillow filelock platformdirs
+    KERAS_BACKEND=numpy /tmp/fuzz/bin/python -m tests.fuzz mxnet --minutes 5
 
 What breaks the rule of targets.py is kept under --findings, one file each, and the run goes on. Exit
 status 1 if there was any.

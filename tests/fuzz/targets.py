@@ -29,6 +29,7 @@ from tests.formats.checkpoint_bytes import repaired, saved_slices
 from tests.formats.files import BFLOAT16, SHARD, V1, mxnet_array, mxnet_file
 from tests.formats.graph_bytes import graph
 from tests.formats.torch_bytes import View
+from tests.fuzz import networks
 
 WRITTEN_BY_TORCH = Path(torch_bytes.__file__).with_name("torch")
 MAX_SECONDS = 1.0  # of processor time, for one file
@@ -278,7 +279,7 @@ def _image_seeds() -> list[bytes]:
     return seeds
 
 
-TARGETS = {
+TARGETS: dict[str, Target] = {
     "mxnet": Target("net.params", _mxnet_seeds, _mxnet),
     "darknet": Target("net.weights", _darknet_seeds, _darknet),
     "safetensors": Target("net.safetensors", _safetensors_seeds, _safetensors),
@@ -291,4 +292,10 @@ TARGETS = {
     "weights": Target("ours.h5", _weights_seeds, _weights),
     "archives": Target("download", _archive_seeds, _archive),
     "images": Target("image", _image_seeds, _image),
+    "keras_model": Target("net.h5", networks.keras_seeds, networks.read_network),
+    "keras_architecture": Target("net.json", networks.architecture_seeds, networks.read_architecture),
+    "onnx": Target("net.onnx", networks.onnx_seeds, networks.read_network),
+    "tensorflow_graph": Target("net.pb", networks.graph_seeds, networks.read_network),
+    "mmdnn_ir": Target("net.pb", networks.ir_seeds, networks.read_ir),
+    "npy": Target("net.npy", networks.npy_seeds, networks.read_npy),
 }

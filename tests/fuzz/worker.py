@@ -16,7 +16,7 @@ import atheris
 
 from tests.fuzz.mutations import mutate
 
-COVERED = ["modelzoo.formats", "modelzoo.images", "modelzoo.weights"]
+COVERED = ["modelzoo.formats", "modelzoo.images", "modelzoo.importers", "modelzoo.weights"]
 MAX_MORE_BYTES = 2**27  # of address space, beyond what the imports take
 
 
