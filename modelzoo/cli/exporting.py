@@ -60,6 +60,13 @@ def add_commands(commands: Any) -> None:
     help_ = "the interpreter of another environment, which has the format's runtime, to prove the file there"
     add_file(command, "--python", metavar="PYTHON", help=help_)
 
+    _add_rescue(commands)
+
+    command = add_command(commands, "inspect", _inspect, "what an exported file says of itself")
+    add_file(command, "file", type=Path)
+
+
+def _add_rescue(commands: Any) -> None:
     help_ = "an old Keras model -> a .keras file that opens in Keras 3, or any format of export"
     command = add_command(commands, "rescue", _rescue, help_)
     add_file(command, "file", type=Path, help="a model of Keras 1, 2 or 3, or its weights alone")
@@ -68,9 +75,6 @@ def add_commands(commands: Any) -> None:
     add_file(command, "-o", "--output", type=Path, required=True, metavar="FILE", help="as of export")
     help_ = "leave a file that does not answer as the model does, for a look at it"
     command.add_argument("--keep", action="store_true", help=help_)
-
-    command = add_command(commands, "inspect", _inspect, "what an exported file says of itself")
-    add_file(command, "file", type=Path)
 
 
 def _export(options: argparse.Namespace) -> int:

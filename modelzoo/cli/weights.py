@@ -133,6 +133,7 @@ def _pack(options: argparse.Namespace) -> int:
         note=options.note,
     )
     print_json(entry.facts()) if options.json else say(entry.folder)
+    return 0
 
 
 def _convert_network(options: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ from modelzoo.tasks import networks
 if TYPE_CHECKING:
     from modelzoo.images import ImageInput
 
-GRAPHS = (networks.KERAS_FILE,)  # endings of files that are read as graphs
+RUN = (".onnx", ".xml", ".tflite")  # endings of files that their own runtimes run; others are read as graphs
 WITH = "="  # between a name and its weights
 
 
@@ -91,8 +91,7 @@ def _opened(given: object, weights: str | os.PathLike[str] | None) -> Generator[
     if isinstance(given, str | os.PathLike):
         name = os.fspath(cast("str | os.PathLike[str]", given))
         path = Path(name)
-        ours = {f.suffix for f in FORMATS.values()} - set(GRAPHS)
-        if path.suffix.lower() in ours and path.exists():
+        if path.suffix.lower() in RUN and path.exists():
             yield _of_file(path)
             return
         before, mark, after = name.partition(WITH)
