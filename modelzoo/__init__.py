@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from modelzoo import labels as labels
     from modelzoo.architectures import FeatureInfo as FeatureInfo
     from modelzoo.architectures import feature_info as feature_info
+    from modelzoo.architectures import map_sizes as map_sizes
+    from modelzoo.architectures import minimum_size as minimum_size
+    from modelzoo.backends.keras_preprocessing import preprocessing_layer as preprocessing_layer
     from modelzoo.bulk import Execution as Execution
     from modelzoo.bulk import Summary as Summary
     from modelzoo.bulk import classify_files as classify_files
@@ -103,8 +106,11 @@ __all__ = [
     "labels",
     "list_models",
     "load",
+    "map_sizes",
+    "minimum_size",
     "pack",
     "preprocess",
+    "preprocessing_layer",
     "save",
     "verify",
     "weights_file",
@@ -112,7 +118,8 @@ __all__ = [
 
 __getattr__, __dir__ = attach(
     {
-        "modelzoo.architectures": ("FeatureInfo", "feature_info"),
+        "modelzoo.architectures": ("FeatureInfo", "feature_info", "map_sizes", "minimum_size"),
+        "modelzoo.backends.keras_preprocessing": ("preprocessing_layer",),
         "modelzoo.bulk": ("Execution", "Summary", "classify_files", "embed_files"),
         "modelzoo.errors": (
             "ConversionError",

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 from modelzoo import registry
-from modelzoo.architectures.network import network
+from modelzoo.architectures.network import network, smallest_side_of
+from modelzoo.graph import Graph, Shape
+from modelzoo.graph.operator import channels_of
 from modelzoo.registry import Architecture
 
 CHANNELS = 3
 SIDES = (256, 512)  # of two images: what a map grows by between them is free of what its edges lose
+COARSEST = 32  # pixels; sides repeat their rounding after so many
+
+Rounding = Literal["up", "down", "either", "less"]
 
 
 @dataclass(frozen=True)
 class FeatureInfo:
-    """A feature map that `load(..., features=...)` gives."""
+    """A feature map that `load(..., features=...)` gives.
+
+    rounding: what a map's side is where the stride does not divide the image's. "up" is the next whole number
+        above side / stride, "down" the one below, "either" depends on the side, and "less" may be smaller
+        still: windows without padding lose pixels at the edges. map_sizes() says it for a size.
+    """
 
     name: str  # C1, C2, ...
     channels: int
     stride: int  # pixels of the image for one of the map; timm calls it reduction
     layer: str  # whose output it is
+    rounding: Rounding
 
 
 def feature_info(name: str) -> tuple[FeatureInfo, ...]:
@@ -31,6 +44,25 @@ def feature_info(name: str) -> tuple[FeatureInfo, ...]:
     return _feature_info(registry.info(name).graph)
 
 
+def minimum_size(name: str, *, include_top: bool = False) -> int:
+    """The side in pixels of the smallest square image that the model `name` takes. Raises UnknownModel.
+
+    Feature maps need no top; what classifies may need larger images.
+    """
+    facts = registry.info(name).graph
+    return smallest_side_of(facts, top=include_top)
+
+
+def map_sizes(name: str, height: int, width: int) -> dict[str, tuple[int, int]]:
+    """The height and width of each feature map of the model `name`, for images of this size.
+
+    Raises UnknownModel, and ValueError for images that are smaller than minimum_size().
+    """
+    facts = registry.info(name).graph
+    graph = network(facts, input_shape=(height, width, CHANNELS))
+    return {level: _sides(graph.shape(node)) for level, node in graph.maps.items()}
+
+
 @functools.cache
 def _feature_info(facts: Architecture) -> tuple[FeatureInfo, ...]:
     try:
@@ -38,23 +70,75 @@ def _feature_info(facts: Architecture) -> tuple[FeatureInfo, ...]:
     except ValueError:  # built for images of its own size
         maps = network(facts)
         return tuple(
-            FeatureInfo(level, _known(maps.shape(node)[-1]), 2 ** int(level[1:]), node)
+            FeatureInfo(level, channels_of(maps.shape(node)), 2 ** int(level[1:]), node, "either")
             for level, node in maps.maps.items()
         )
-    return tuple(
-        FeatureInfo(
-            level, _known(large.shape(node)[-1]), _stride(small.shape(node)[1], large.shape(node)[1]), node
-        )
-        for level, node in large.maps.items()
-    )
+    sides = _sides_of_maps(large)
+    found: list[FeatureInfo] = []
+    for level, node in large.maps.items():
+        growth = _sides(large.shape(node))[0] - _sides(small.shape(node))[0]
+        stride = round((SIDES[1] - SIDES[0]) / growth)
+        channels = channels_of(large.shape(node))
+        found.append(FeatureInfo(level, channels, stride, node, _rounding(sides[level], stride)))
+    return tuple(found)
 
 
-def _stride(small: int | None, large: int | None) -> int:
-    return round((SIDES[1] - SIDES[0]) / (_known(large) - _known(small)))
+def _sides_of_maps(graph: Graph) -> dict[str, dict[int, int]]:
+    """For each map its height by that of the image, for as many heights as there are ways of rounding."""
+    found: dict[str, dict[int, int]] = {level: {} for level in graph.maps}
+    for height in range(SIDES[0], SIDES[0] + COARSEST):
+        shapes: dict[str, Shape] = dict.fromkeys(graph.inputs, (None, height, height, CHANNELS))
+        for node in graph.nodes:
+            shapes[node.name] = node.operator.shape(*(shapes[name] for name in node.inputs))
+        for level, node in graph.maps.items():
+            found[level][height] = _sides(shapes[node])[0]
+    return found
 
 
-def _known(dimension: int | None) -> int:
-    """The dimension, which images of a known size leave none unknown."""
-    if dimension is None:
-        raise ValueError("Expected a feature map of a known shape.")
-    return dimension
+def _rounding(sides: dict[int, int], stride: int) -> Rounding:
+    if all(side == -(-image // stride) for image, side in sides.items()):
+        return "up"
+    if all(side == image // stride for image, side in sides.items()):
+        return "down"
+    return "either" if all(side >= image // stride for image, side in sides.items()) else "less"
+
+
+def _sides(shape: Shape) -> tuple[int, int]:
+    """The height and width of a map, which images of a known size leave none unknown."""
+    _, height, width, _ = shape
+    assert height is not None
+    assert width is not None
+    return height, width
+
+
+def levels_in(layers: Collection[str]) -> dict[str, str]:
+    """The layer of each feature level, where the names are those of a network of the registry.
+
+    A network with a part of the layers, or with others after them, will do. Of several, the one that has the
+    most of them counts. Empty if there is none.
+    """
+    there, best = frozenset(layers), (0, dict[str, str]())
+    for levels in _all_levels():
+        known = {level: layer for level, (layer, needed) in levels.items() if needed <= there}
+        if known:
+            best = max(best, (len(levels[max(known)][1]), known), key=lambda found: found[0])
+    return best[1]
+
+
+@functools.cache
+def _all_levels() -> list[dict[str, tuple[str, frozenset[str]]]]:
+    """Of each network's levels the layer, and the names of all layers with weights that it needs."""
+    facts = {
+        (entry.graph.family, entry.graph.variant): entry.graph
+        for entry in registry.current().entries.values()
+    }
+    found: list[dict[str, tuple[str, frozenset[str]]]] = []
+    for known in facts.values():
+        graph = network(known)
+        found.append({level: (node, _owners(graph, node)) for level, node in graph.maps.items()})
+    return found
+
+
+def _owners(graph: Graph, node: str) -> frozenset[str]:
+    nodes = graph.with_outputs({node: node}).nodes
+    return frozenset(found.owner for found in nodes if found.owner is not None and found.weights)

@@ -45,20 +45,29 @@ GELU_TANH = Activation("gelu_tanh")  # which no layer of Keras has
 
 
 def model(
-    graph: Graph, *, dtype: str | keras.DTypePolicy | None = None, as_dict: bool | None = None
+    graph: Graph,
+    *,
+    dtype: str | keras.DTypePolicy | None = None,
+    as_dict: bool | None = None,
+    images: Callable[[str], tuple[Value, Value]] | None = None,
 ) -> keras.Model:
     """The functional model of a graph; its layers are those that the nodes name.
 
     Its variables have no values yet: `modelzoo.variables` sets them. `dtype` is a Keras dtype or dtype
     policy, None Keras' global one; under a mixed policy precise nodes compute in the dtype of the weights.
-    The outputs are a dict by name if there are several, or if `as_dict`. Raises ValueError, with the node's
-    name, for what Keras cannot do: padding that depends on an unknown side.
+    The outputs are a dict by name if there are several, or if `as_dict`. `images` makes, by its name, another
+    input than the graph's only one, and what the graph sees of it. Raises ValueError, with the node's name,
+    for what Keras cannot do: padding that depends on an unknown side.
     """
     policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
 
     def construct() -> keras.Model:
         inputs = {name: keras.Input(shape[1:], name=name) for name, shape in graph.inputs.items()}
-        values = _Construction(graph, policy, dict(inputs)).run()
+        values = dict(inputs)
+        if images is not None:
+            (name,) = inputs
+            inputs[name], values[name] = images(name)
+        values = _Construction(graph, policy, values).run()
         outputs = {name: values[value] for name, value in graph.outputs.items()}
         one_input = next(iter(inputs.values())) if len(inputs) == 1 else inputs
         alone = len(outputs) == 1 if as_dict is None else not as_dict

@@ -118,13 +118,23 @@ class Graph:
         maps = {name: value for name, value in self.maps.items() if value in there}
         return replace(self, nodes=nodes, outputs=dict(outputs), maps=maps)
 
-    def features(self, names: bool | Sequence[str] = True) -> Graph:
-        """The part of the network that gives these feature maps, by their names; True means all from C2 on.
+    def features(self, names: bool | Sequence[str | int] = True) -> Graph:
+        """The part of the network that gives these feature maps: by their names, or counted from the last.
 
-        Raises ValueError for a map that the network does not have.
+        True means all from C2 on, -1 the coarsest. Raises ValueError for a map that there is not.
         """
+        levels = list(self.maps)
         if names is True:
-            names = [name for name in self.maps if int(name[1:]) >= FINEST_FEATURE]
-        if isinstance(names, (str, bool)) or not names or not all(name in self.maps for name in names):
-            raise ValueError(f"features must be True or names among {', '.join(self.maps)}, not {names!r}.")
-        return self.with_outputs({name: self.maps[name] for name in names})
+            names = [name for name in levels if int(name[1:]) >= FINEST_FEATURE]
+        from_last = {place - len(levels): name for place, name in enumerate(levels)}
+        if (
+            isinstance(names, (str, bool))
+            or not names
+            or not all(x in self.maps or x in from_last for x in names)
+        ):
+            raise ValueError(
+                f"features must be True, names among {', '.join(levels)}, or -1 to -{len(levels)}, counted "
+                f"from the last; got {names!r}."
+            )
+        chosen = [name if isinstance(name, str) else from_last[name] for name in names]
+        return self.with_outputs({name: self.maps[name] for name in chosen})

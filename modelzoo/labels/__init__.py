@@ -2,10 +2,26 @@
 
 import sys
 
+from modelzoo.labels.choice import choose, choose_all, find, find_all, synonyms
 from modelzoo.labels.own import checked_names, read_names, table
 from modelzoo.labels.room import LabelsRoom
 from modelzoo.labels.tables import NAMES, Label, names, names_of, of, read
 
-__all__ = ["NAMES", "Label", "checked_names", "names", "names_of", "of", "read", "read_names", "table"]
+__all__ = [
+    "NAMES",
+    "Label",
+    "checked_names",
+    "choose",
+    "choose_all",
+    "find",
+    "find_all",
+    "names",
+    "names_of",
+    "of",
+    "read",
+    "read_names",
+    "synonyms",
+    "table",
+]
 
 sys.modules[__name__].__class__ = LabelsRoom
