@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from modelzoo.tasks.diffing import diff as diff
     from modelzoo.tasks.exporting import Exported as Exported
     from modelzoo.tasks.exporting import export as export
+    from modelzoo.training import freeze as freeze
+    from modelzoo.training import unfreeze as unfreeze
     from modelzoo.verification import Check as Check
     from modelzoo.verification import verify as verify
     from modelzoo.zoo import load as load
@@ -102,6 +104,7 @@ __all__ = [
     "evaluate",
     "export",
     "feature_info",
+    "freeze",
     "info",
     "labels",
     "list_models",
@@ -112,6 +115,7 @@ __all__ = [
     "preprocess",
     "preprocessing_layer",
     "save",
+    "unfreeze",
     "verify",
     "weights_file",
 ]
@@ -154,6 +158,7 @@ __getattr__, __dir__ = attach(
         ),
         "modelzoo.tasks.diffing": ("Difference", "diff"),
         "modelzoo.tasks.exporting": ("Exported", "export"),  # by itself: most tasks need nothing of it
+        "modelzoo.training": ("freeze", "unfreeze"),
         "modelzoo.verification": ("Check", "verify"),
         "modelzoo.zoo": ("load",),
     }
