@@ -52,10 +52,14 @@ if TYPE_CHECKING:
     from modelzoo.tasks import Detector as Detector
     from modelzoo.tasks import Embedder as Embedder
     from modelzoo.tasks import Prediction as Prediction
+    from modelzoo.tasks import as_label_set as as_label_set
+    from modelzoo.tasks import average_predictions as average_predictions
     from modelzoo.tasks import classify as classify
     from modelzoo.tasks import decode_predictions as decode_predictions
+    from modelzoo.tasks import deepest as deepest
     from modelzoo.tasks import detect as detect
     from modelzoo.tasks import embed as embed
+    from modelzoo.tasks import roll_up as roll_up
     from modelzoo.tasks.diffing import Difference as Difference
     from modelzoo.tasks.diffing import diff as diff
     from modelzoo.tasks.exporting import Exported as Exported
@@ -94,9 +98,12 @@ __all__ = [
     "WeightsMismatch",
     "WeightsUnavailable",
     "add",
+    "as_label_set",
+    "average_predictions",
     "classify",
     "classify_files",
     "decode_predictions",
+    "deepest",
     "detect",
     "diff",
     "embed",
@@ -115,6 +122,7 @@ __all__ = [
     "preprocess",
     "preprocessing_layer",
     "save",
+    "roll_up",
     "unfreeze",
     "verify",
     "weights_file",
@@ -151,10 +159,14 @@ __getattr__, __dir__ = attach(
             "Detector",
             "Embedder",
             "Prediction",
+            "as_label_set",
+            "average_predictions",
             "classify",
             "decode_predictions",
+            "deepest",
             "detect",
             "embed",
+            "roll_up",
         ),
         "modelzoo.tasks.diffing": ("Difference", "diff"),
         "modelzoo.tasks.exporting": ("Exported", "export"),  # by itself: most tasks need nothing of it

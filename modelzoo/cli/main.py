@@ -15,6 +15,7 @@ from typing import NoReturn
 from modelzoo import __version__, settings
 from modelzoo.cli import (
     cache,
+    classes,
     completion,
     diffing,
     evaluation,
@@ -32,6 +33,7 @@ from modelzoo.errors import ModelZooError, one_line
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 GROUPS = (  # of commands, in the help's order
     models,
+    classes,
     show,
     tasks,
     evaluation,

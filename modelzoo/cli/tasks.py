@@ -7,7 +7,7 @@ import dataclasses
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,7 @@ def _add_bulk_options(command: argparse.ArgumentParser, what: str, *, required: 
 
 
 def _classify(options: argparse.Namespace) -> int:
+    from modelzoo import labels
     from modelzoo.images import encodable
     from modelzoo.tasks import LabelsHead, Pipeline, Unreadable
 
@@ -83,8 +84,8 @@ def _classify(options: argparse.Namespace) -> int:
     paths = _paths(options.images)
     pipeline = Pipeline(deployed, LabelsHead(options.top))
     loaded = time.perf_counter()
+    entry, repeated = pipeline.entry, labels.repeated_names(labels.of(pipeline.entry))
     if not options.json:
-        entry = pipeline.entry
         say(f"{entry.key} ({entry.labels}, {len(paths)} {plural('image', paths)})")
     answers = pipeline.each_or_error(_progress(map(_content, paths), len(paths)))
     failed, model = 0, deployed.entry.key
@@ -95,7 +96,7 @@ def _classify(options: argparse.Namespace) -> int:
             found = [dataclasses.asdict(prediction) for prediction in answer]
             print_json({"image": encodable(path), "model": model, "predictions": found}, indent=None)
         else:
-            _print_predictions(path, answer)
+            _print_predictions(path, answer, repeated)
     done = time.perf_counter()
     if not options.json:
         each = 1e3 * (done - loaded) / len(paths)
@@ -226,13 +227,14 @@ def _progress(images: Iterator[Any], total: int) -> Iterator[Any]:
     return iter(tqdm(images, total=total, unit="image"))
 
 
-def _print_predictions(path: str, predictions: Sequence[Any]) -> None:
+def _print_predictions(path: str, predictions: Sequence[Any], repeated: Collection[str]) -> None:
+    """The predictions; a name that several classes have comes with the id."""
     say()
     say(path)
-    width = max(len(prediction.name) for prediction in predictions)
-    for prediction in predictions:
-        line = f"  {prediction.name:<{width}}  {prediction.probability:7.2%}  {bar(prediction.probability)}"
-        say(line)
+    names = [f"{found.name} ({found.id})" if found.name in repeated else found.name for found in predictions]
+    width = max(len(name) for name in names)
+    for name, prediction in zip(names, predictions, strict=True):
+        say(f"  {name:<{width}}  {prediction.probability:7.2%}  {bar(prediction.probability)}")
 
 
 def _print_detections(path: str, detections: Sequence[Any], threshold: float) -> None:

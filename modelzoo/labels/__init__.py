@@ -3,6 +3,7 @@
 import sys
 
 from modelzoo.labels.choice import choose, choose_all, find, find_all, synonyms
+from modelzoo.labels.hierarchy import ancestors, path, repeated_names
 from modelzoo.labels.own import checked_names, read_names, table
 from modelzoo.labels.room import LabelsRoom
 from modelzoo.labels.tables import NAMES, Label, names, names_of, of, read
@@ -10,6 +11,7 @@ from modelzoo.labels.tables import NAMES, Label, names, names_of, of, read
 __all__ = [
     "NAMES",
     "Label",
+    "ancestors",
     "checked_names",
     "choose",
     "choose_all",
@@ -18,8 +20,10 @@ __all__ = [
     "names",
     "names_of",
     "of",
+    "path",
     "read",
     "read_names",
+    "repeated_names",
     "synonyms",
     "table",
 ]

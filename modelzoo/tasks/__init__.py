@@ -5,6 +5,7 @@ from modelzoo.tasks.classification import Classifier, LabelsHead, Prediction, cl
 from modelzoo.tasks.detection import BoxesHead, Detection, Detector, detect
 from modelzoo.tasks.drawing import draw_boxes
 from modelzoo.tasks.embeddings import Embedder, EmbeddingsHead, embed
+from modelzoo.tasks.label_algebra import as_label_set, average_predictions, deepest, roll_up
 from modelzoo.tasks.pipeline import BATCH_SIZE, Head, Pipeline, Unreadable, network_options
 
 __all__ = [
@@ -22,10 +23,14 @@ __all__ = [
     "Pipeline",
     "Prediction",
     "Unreadable",
+    "as_label_set",
+    "average_predictions",
     "classify",
     "decode_predictions",
+    "deepest",
     "detect",
     "draw_boxes",
     "embed",
     "network_options",
+    "roll_up",
 ]

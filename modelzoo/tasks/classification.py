@@ -56,7 +56,7 @@ class LabelsHead:
         return entry.preprocessing
 
     def decode(self, output: np.ndarray, size: tuple[int, int], entry: Entry) -> list[Prediction]:
-        (predictions,) = _best(output[None], entry.labels, label_sets.of(entry), self.top)
+        (predictions,) = _decoded(output[None], entry.labels, label_sets.of(entry), self.top)
         return predictions
 
 
@@ -142,15 +142,12 @@ def decode_predictions(
     Raises LabelsError if the array's width is not the number of labels, and for values that are no
     probabilities: not finite, or logits. Those of sigmoids need not add up to one.
     """
-    return _best(probabilities, *_labels(labels), top)
+    return _decoded(probabilities, *labels_named(labels), top)
 
 
-def _best(probabilities: Any, name: str, table: Sequence[Label], top: int) -> list[list[Prediction]]:
+def _decoded(probabilities: Any, name: str, table: Sequence[Label], top: int) -> list[list[Prediction]]:
     """As decode_predictions, of the labels `table`, which errors call `name`."""
-    array = _floats(probabilities)
-    if array.ndim != 2 or array.shape[1] != len(table):
-        raise LabelsError(f"Labels {name!r}: expected an array (batch, {len(table)}), got {array.shape}.")
-    _check_probabilities(array)
+    array = checked_probabilities(probabilities, name, table)
     _check_top(top)
     best: list[list[int]] = np.argsort(-array, axis=1, kind="stable")[:, :top].tolist()
     return [
@@ -159,7 +156,16 @@ def _best(probabilities: Any, name: str, table: Sequence[Label], top: int) -> li
     ]
 
 
-def _labels(labels: str | os.PathLike[str] | Sequence[str]) -> tuple[str, Sequence[Label]]:
+def checked_probabilities(probabilities: Any, name: str, table: Sequence[Label]) -> np.ndarray:
+    """The probabilities as floats; raises LabelsError unless each class of the table has one."""
+    array = _floats(probabilities)
+    if array.ndim != 2 or array.shape[1] != len(table):
+        raise LabelsError(f"Labels {name!r}: expected an array (batch, {len(table)}), got {array.shape}.")
+    _check_probabilities(array)
+    return array
+
+
+def labels_named(labels: str | os.PathLike[str] | Sequence[str]) -> tuple[str, Sequence[Label]]:
     """What a label set is called in errors, and its labels."""
     if isinstance(labels, str | os.PathLike):
         if isinstance(labels, str) and labels in label_sets.names():
