@@ -92,7 +92,7 @@ def write_parquet(output: Path, results: Results) -> None:
 
 
 def schema(request: Request) -> pyarrow.Schema:
-    """The columns of Parquet: image, model, predictions or embedding, error."""
+    """The columns of Parquet: image, model, class of a folder of classes, predictions or embedding, error."""
     import pyarrow as pa
 
     text = pa.string()
@@ -101,7 +101,8 @@ def schema(request: Request) -> pyarrow.Schema:
     else:
         prediction = pa.struct({"id": text, "name": text, "probability": pa.float32()})
         answer = pa.field("predictions", pa.list_(prediction))
-    return pa.schema([pa.field("image", text), pa.field("model", text), answer, pa.field("error", text)])
+    columns = ["image", "model", *(["class"] if request.has_classes else [])]
+    return pa.schema([*(pa.field(name, text) for name in columns), answer, pa.field("error", text)])
 
 
 def table(rows: list[Row], columns: pyarrow.Schema) -> pyarrow.Table:

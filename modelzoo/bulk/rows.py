@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -38,6 +39,11 @@ class Request:
     @property
     def embeds(self) -> bool:
         return isinstance(self.head, EmbeddingsHead)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether rows name the class of their image."""
+        return isinstance(self.head, EmbeddingsHead) and self.head.classes_in is not None
 
     def labels_each(self) -> int:
         """How many labels an image gets: the label set may have fewer than `top`."""
@@ -119,19 +125,21 @@ class Results:
 
 def rows_of(pipeline: Pipeline[Any], images: Iterable[tuple[str, ImageInput]]) -> Iterator[list[Row]]:
     """The rows of named images, in their order, some at a time, in constant memory."""
+    root = pipeline.head.classes_in if isinstance(pipeline.head, EmbeddingsHead) else None
     for batch in pipeline.each_or_reason(images):
-        yield [_row(name, pipeline.entry.key, answer) for name, answer in batch]
+        yield [_row(name, pipeline.entry.key, answer, root) for name, answer in batch]
 
 
-def _row(name: str, model: str, answer: Any) -> Row:
-    """A dict of "image", "model", and "predictions", "embedding" or "error"."""
+def _row(name: str, model: str, answer: Any, root: str | None) -> Row:
+    """A dict of "image", "model", maybe "class", and "predictions", "embedding" or "error"."""
     if isinstance(answer, Unreadable):
         found: Row = {"error": answer.reason}
     elif isinstance(answer, np.ndarray):
         found = {"embedding": answer}
     else:
         found = {"predictions": [{"id": p.id, "name": p.name, "probability": p.probability} for p in answer]}
-    return {"image": name, "model": model} | found
+    of_class = {} if root is None else {"class": os.path.relpath(name, root).split(os.sep)[0]}
+    return {"image": name, "model": model} | of_class | found
 
 
 def groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -14,6 +14,7 @@ from modelzoo.bulk.journal import Journal
 from modelzoo.bulk.outputs import Writer
 from modelzoo.bulk.rows import Request, Row, rows_of
 from modelzoo.images import encodable, image_files
+from modelzoo.images.files import ENDINGS
 from modelzoo.runtimes import DEFAULT_MODEL, Deployment
 from modelzoo.tasks import EmbeddingsHead, LabelsHead
 from modelzoo.tasks.classification import TOP
@@ -92,10 +93,29 @@ def embed_files(
     """Writes each image's embedding, what the network pools before its head, to an .npy or .parquet file.
 
     An .npy holds an array (images that could be read, width), float32, which np.load(..., mmap_mode="r")
-    opens at any size; the .jsonl beside it names the image of each row, and those that have none.
+    opens at any size; the .jsonl beside it names the image of each row, and those that have none. Of a folder
+    that has its images in folders, one a class, each row also has its "class", the folder's name.
     The rest as in classify_files.
     """
-    return run_request(Request(_deployment(deployment), EmbeddingsHead()), images, output, execution)
+    head = EmbeddingsHead(classes_in=_folder_of_classes(images))
+    return run_request(Request(_deployment(deployment), head), images, output, execution)
+
+
+def _folder_of_classes(images: Sources) -> str | None:
+    """The source, if it is one folder with images in folders only."""
+    if not isinstance(images, str | os.PathLike):
+        sources = list(images) if isinstance(images, list | tuple) else []
+        if len(sources) != 1:
+            return None
+        (images,) = sources
+    root = os.fspath(images)
+    if not os.path.isdir(root):
+        return None
+    with os.scandir(root) as found:
+        members = [(member.name, member.is_dir()) for member in found if not member.name.startswith(".")]
+    in_folders = any(is_folder for _, is_folder in members)
+    beside = any(name.lower().endswith(ENDINGS) for name, is_folder in members if not is_folder)
+    return root if in_folders and not beside else None
 
 
 def _deployment(given: Deployment | str | os.PathLike[str]) -> Deployment:

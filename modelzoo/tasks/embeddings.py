@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelzoo.registry import Entry, Preprocessing
-from modelzoo.runtimes import Deployment, Precision, Runtime
+from modelzoo.runtimes import Crops, Deployment, Precision, Runtime
 from modelzoo.store import PRETRAINED
 from modelzoo.tasks.pipeline import BATCH_SIZE, Pipeline
 from modelzoo.zoo import NetworkOptions
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EmbeddingsHead:
-    """Of each image the average of the last feature map, float32 (channels,)."""
+    """Of each image the average of the last feature map, float32 (channels,).
+
+    classes_in: a folder with one folder a class, where the images are from one.
+    """
 
     batch_size: int = BATCH_SIZE
+    classes_in: str | None = None
 
     def options(self, deployment: Deployment) -> NetworkOptions:
         return NetworkOptions(include_top=False, pooling="avg")
@@ -36,7 +40,7 @@ class EmbeddingsHead:
 
 
 class Embedder:
-    """A model without its head, loaded once and used often. The arguments are as in modelzoo.Classifier."""
+    """A model without its head, loaded once and used often. The arguments are as in modelzoo.Deployment."""
 
     def __init__(
         self,
@@ -45,8 +49,9 @@ class Embedder:
         weights: str | os.PathLike[str] | None = PRETRAINED,
         runtime: Runtime = "auto",
         precision: Precision = "f32",
+        crops: Crops = 1,
     ):
-        self.pipeline = Pipeline(Deployment(model, weights, runtime, precision), EmbeddingsHead())
+        self.pipeline = Pipeline(Deployment(model, weights, runtime, precision, crops), EmbeddingsHead())
         self.entry = self.pipeline.entry
 
     def __call__(self, images: ImageInput | Sequence[ImageInput]) -> np.ndarray:
@@ -64,9 +69,11 @@ def embed(
     *,
     runtime: Runtime = "auto",
     precision: Precision = "f32",
+    crops: Crops = 1,
 ) -> np.ndarray:
     """The embedding of each image by a pretrained model, float32 (images, channels).
 
+    crops: 10 gives the mean over the corners, the center and their mirror images.
     Loads the model anew each time: for many calls, keep an Embedder.
     """
-    return Embedder(model, runtime=runtime, precision=precision)(images)
+    return Embedder(model, runtime=runtime, precision=precision, crops=crops)(images)
