@@ -21,12 +21,13 @@ Crops = Literal[1, 10]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 CROPS: tuple[Crops, ...] = get_args(Crops)
+PACKAGE = ".mlpackage"  # the ending that a folder has
 FILES: dict[str, Runtime] = {  # that modelzoo exports, by their ending
     ".onnx": "onnxruntime",
     ".xml": "openvino",
     ".keras": "keras",
     ".tflite": "litert",
-    ".mlpackage": "coreml",
+    PACKAGE: "coreml",
 }
 SAVED_MODEL = "saved_model.pb"  # in a folder that is a SavedModel
 DEFAULT_MODEL = "resnet9_cifar10"  # it comes with the package, so it always answers
@@ -89,7 +90,8 @@ class Deployment:
         if _is_saved_model(path, self.model):
             return path
         ending = path.suffix.lower()
-        if ending not in FILES or self.model in registry.current().entries or path.is_dir():
+        folder = path.is_dir() and ending != PACKAGE
+        if ending not in FILES or folder or self.model in registry.current().entries:
             return None
         return path if ending != ".keras" or path.is_file() else None
 
