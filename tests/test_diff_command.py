@@ -103,7 +103,7 @@ def test_an_image_of_the_users_is_what_both_are_given(files):
 )
 def test_what_cannot_be_compared_is_one_sentence(a, b, sentence, tmp_path, capsys):
     (tmp_path / "damaged.onnx").write_bytes(b"\x08\x08nothing")
-    assert run("diff", a, b.format(damaged=tmp_path / "damaged.onnx")) == 1
+    assert run("diff", a, b.format(damaged=tmp_path / "damaged.onnx")) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert sentence in printed.err

@@ -1,7 +1,7 @@
 """diff: the first node in which two networks differ, and why.
 
-Exit codes: 0 they are equal within the tolerance; 1 they differ, or it failed, which one sentence on stderr
-says; 2 wrong usage.
+Exit codes, as diff(1) has them: 0 they are equal within the tolerance; 1 they differ; 2 it failed, which one
+sentence on stderr says, or wrong usage.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelzoo.cli.arguments import add_command, add_file, add_model
-from modelzoo.cli.printing import print_json, say
-from modelzoo.errors import readable
+from modelzoo.cli.printing import fail, print_json, say
+from modelzoo.errors import ModelZooError, readable
 
 if TYPE_CHECKING:
     from modelzoo.exporters.diff import Difference, OutputDifference
 
-DIFFERS = 1
+DIFFERS, FAILED = 1, 2
 MOST = 5  # differences that graphs state which are printed
 
 
@@ -34,7 +34,11 @@ def add_commands(commands: Any) -> None:
 def _diff(options: argparse.Namespace) -> int:
     from modelzoo.tasks.diffing import diff
 
-    found = diff(options.a, options.b, options.image, weights=options.weights)
+    try:
+        found = diff(options.a, options.b, options.image, weights=options.weights)
+    except (ModelZooError, ValueError, OSError) as error:
+        fail(str(error))
+        return FAILED
     if options.json:
         print_json(found.to_dict())
     else:
