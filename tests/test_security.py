@@ -18,8 +18,10 @@ from modelzoo.formats import (
     FORMATS,
     archives,
     frozen_graph,
+    graph_def,
     hdf5,
     leveldb_table,
+    networks,
     pickles,
     safetensors,
     tensors,
@@ -28,7 +30,10 @@ from modelzoo.formats.checkpoint_tensors import shape_message
 from modelzoo.formats.checkpoint_v1 import slice_key
 from modelzoo.formats.leveldb_table import table_bytes
 from modelzoo.formats.protobuf import field
+from modelzoo.graph.serialization import MOST_NODES
 from modelzoo.images import memory, reading
+from modelzoo.importers import constants, keras_config
+from modelzoo.importers import files as importer_files
 from modelzoo.registry import folders, hub
 from modelzoo.store import mirror
 from tests.conftest import ROOT
@@ -51,6 +56,12 @@ FIGURES = [
     f"{READING_TIMES} times its size in memory; {VARINT_BYTES} bytes for each integer of a V1 checkpoint",
     f"header | {safetensors.MAX_HEADER_BYTES // MEBI} MiB",
     f"a frozen graph | {frozen_graph.MAX_NODES:,} operations",
+    f"the {len(pickles.INSTRUCTIONS | pickles.OF_ARRAYS)} instructions of a dict of arrays",
+    f"a Keras model's configuration | {importer_files.MOST_BYTES // MEBI} MiB, "
+    f"{keras_config.MOST_LAYERS:,} layers, {keras_config.DEEPEST} models in models",
+    f"{networks.MOST_OPERATIONS:,} operations, {MOST_NODES:,} nodes when it is read",
+    f"{constants.MOST_VALUES:,} values and twice those in the file",
+    f"a constant that states one value for all places | {graph_def.FEW:,} places",
     f"{hdf5.MAX_STRINGS_BYTES // MEBI} MiB, twice in memory",
     f"{archives.MAX_RATIO} times its size ({archives.ALWAYS_ALLOWED_BYTES // MEBI} MiB are always allowed), "
     f"{archives.MAX_TOTAL_BYTES // GIBI} GiB",
@@ -71,7 +82,7 @@ FIGURES = [
     f"({settings.DEFAULT_TIMEOUT:g} s) without {transfer.PROGRESS // 1024} KiB of progress",
     "a second of processor time and 128 MiB",  # of fuzzing, which breaks off otherwise
 ]
-NAMES = ["sha256", "HDF5 1.14", "HDF5", "CRC-32C", "V1", "V2", "JPEG 2000", "libhdf5"]
+NAMES = ["`.pt2`", ".h5", "sha256", "HDF5 1.14", "HDF5", "CRC-32C", "V1", "V2", "JPEG 2000", "libhdf5"]
 
 
 @pytest.mark.parametrize("figure", FIGURES)

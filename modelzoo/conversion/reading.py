@@ -39,9 +39,10 @@ def opened(entry: Entry, path: Path) -> Generator[Opened]:
         )
     if is_modelzoo_file(path):
         raise ConversionError(f"{path} is a modelzoo weight file: there is nothing to convert.")
-    _require_known(entry, path)
     sources = sources_of(entry)
-    for number, source in enumerate(sources, 1):
+    converters = list(map(converter_of, sources))  # a registry of one's own may name others
+    _require_known(entry, path)
+    for number, (source, converter) in enumerate(zip(sources, converters, strict=True), 1):
         with archives.unpacked(path, source.member) as unpacked:
             last = number == len(sources)
             places = {name: within(unpacked, path, name) for name in formats_of(source)}
@@ -50,7 +51,7 @@ def opened(entry: Entry, path: Path) -> Generator[Opened]:
                 if not last:
                     continue
                 _refuse_other(entry, path, unpacked)
-            converter, found = converter_of(source), places[format]
+            found = places[format]
             with open_tensors(converter, format, entry.graph.variant, found) as tensors:
                 yield Opened(path, found, source, converter, tensors)
                 return
