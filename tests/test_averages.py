@@ -22,7 +22,7 @@ SOURCES = {  # an entry of each converter of checkpoints
     source.converter: entry
     for entry in map(registry.info, modelzoo.list_models(sort="parameters")[::-1])
     for source in entry.sources
-    if CONVERTERS[source.converter].takes_averages is not None
+    if CONVERTERS[source.converter].takes_averages is not None and source.format == "tensorflow"
 }
 MOBILENET = SOURCES["slim.mobilenet"]
 COPIES = {True: "moving average", False: "raw"}

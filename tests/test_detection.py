@@ -68,7 +68,7 @@ def sizes(text):
 def small_yolo(monkeypatch, tmp_path):
     """The weight file of a yolo2 with few channels, which takes its place: the real one has 200 MB."""
     monkeypatch.setitem(yolo.VARIANTS, "2", yolo.Variant(8, NARROW, 4, ANCHORS))
-    monkeypatch.setattr(shapes, "_shapes", shapes._shapes.__wrapped__)  # it remembers the real one
+    monkeypatch.setattr(shapes, "_known", {})  # it remembers the real one
     weights.write(tmp_path / "small.h5", synthetic_weights(ENTRY).items(), {"model": ENTRY.key})
     return tmp_path / "small.h5"
 

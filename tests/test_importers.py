@@ -61,7 +61,7 @@ def test_what_is_written_to_mmdnns_representation_comes_back(name, data, tmp_pat
     except ValueError as error:
         assert str(error).startswith("MMdnn has no")  # noqa: PT017
         return
-    assert "read back and equal" in ir.check(path, graph, arrays)
+    assert "read back and equal" in ir.check(path, graph, arrays, Options())
     expected = reference.run(graph, arrays, inputs)["y"]
     for form in (path, path.with_suffix(".json")):
         (found,) = answers(form, inputs)

@@ -238,7 +238,13 @@ def test_keras_refuses_padding_that_depends_on_an_unknown_side():
         operators.keras_outputs(graph, {}, {"x0": np.zeros((1, 8, 8, 2), np.float32)})
 
 
-@pytest.mark.parametrize("backend", sorted(BACKENDS.keys() - {"keras"}))
+def test_opset_9_refuses_padding_that_depends_on_an_unknown_side():
+    graph = graph_of((SamePadding((3, 3), (2, 2)), [(8, 8, 2)]), known=False)
+    with pytest.raises(ValueError, match="'operator' depends on the size of images, which opset 9 cannot"):
+        operators.onnx_outputs(graph, {}, {"x0": np.zeros((1, 8, 8, 2), np.float32)}, opset=9)
+
+
+@pytest.mark.parametrize("backend", sorted(BACKENDS.keys() - {"keras", "onnx opset 9"}))
 def test_padding_that_depends_on_an_unknown_side_is_computed(backend):
     """Of odd and of even sides, and of windows smaller than their stride."""
     run, _ = BACKENDS[backend]

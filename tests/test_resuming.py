@@ -23,6 +23,7 @@ from modelzoo.bulk.journal import Journal
 from modelzoo.bulk.lock import RunLock
 from modelzoo.bulk.rows import Request, rows_of
 from modelzoo.images import image_files
+from modelzoo.labels import tables
 from modelzoo.runtimes import Deployment, compiled
 from modelzoo.store import user_files
 from modelzoo.tasks import EmbeddingsHead, LabelsHead, pipeline
@@ -98,8 +99,8 @@ def test_the_same_weights_elsewhere_resume(folder, own, tmp_path):
 
 
 def other_labels(monkeypatch):
-    read = labels.read
-    monkeypatch.setattr(labels, "read", lambda name: (labels.Label("x", "x"), *read(name)[1:]))
+    read = tables.read
+    monkeypatch.setattr(tables, "read", lambda name: (labels.Label("x", "x"), *read(name)[1:]))
 
 
 CHANGES = {

@@ -50,6 +50,7 @@ from modelzoo.graph.shaping import (
 from modelzoo.graph.windows import Margins
 
 OPSET = 17  # of 2022: the first with layer norms; ONNX Runtime since 1.12, TensorRT since 8.5
+COMPUTED_PADS = 11  # the first opset whose Pad takes them as a value
 OLDER_OPSET = 9  # of 2019: what CNTK's last release and other runtimes of that time read
 IR_VERSIONS = {
     OPSET: 8,
@@ -240,6 +241,11 @@ def _same_padding(at: Site, op: SamePadding, x: Value) -> Value:
     found = op.margins(at.shapes[0])
     if found is not None:
         return _padded(at, x, found)
+    if at.values.opset < COMPUTED_PADS:
+        raise ValueError(
+            f"the padding of {at.node.name!r} depends on the size of images, which opset {at.values.opset} "
+            "cannot compute"
+        )
     source, none = at.channels_first(x), at.integers("none", [0, 0])
     zero, one, two = (at.integers(what, [number]) for what, number in (("zero", 0), ("one", 1), ("two", 2)))
     step, window = at.integers("stride", op.stride), at.integers("window", op.size)

@@ -62,7 +62,7 @@ class Network:
     operations: Sequence[Operation]
     constants: Sequence[Constant]
     opset: int
-    ir_version: int  # of the file format
+    ir_version: int = 8  # of the file format
 
 
 def write(file: BinaryIO, network: Network, metadata: Mapping[str, str], producer: tuple[str, str]) -> None:

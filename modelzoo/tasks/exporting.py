@@ -57,7 +57,8 @@ def export(
     if image_input and found.name != "coreml":
         raise ExportError(f"{found.title} takes no images: image_input is for Core ML.")
     options = Options(precision, fold, PRODUCER, opset=opset, image_input=image_input)
-    with networks.opened(model, weights, found, architecture) as (entry, network):
+    held = replace(found, computed_padding=False) if opset == min(found.opsets, default=0) else found
+    with networks.opened(model, weights, held, architecture) as (entry, network):
         network, options = _prepared(entry, network, found, options)
         return exporters.deliver(network, Path(path), found, options, keep=keep, python=python)
 
