@@ -64,6 +64,10 @@ if TYPE_CHECKING:
     from modelzoo.tasks.diffing import diff as diff
     from modelzoo.tasks.exporting import Exported as Exported
     from modelzoo.tasks.exporting import export as export
+    from modelzoo.training import Finetuned as Finetuned
+    from modelzoo.training import TrainingOptions as TrainingOptions
+    from modelzoo.training import apply_delta as apply_delta
+    from modelzoo.training import finetune as finetune
     from modelzoo.training import freeze as freeze
     from modelzoo.training import unfreeze as unfreeze
     from modelzoo.verification import Check as Check
@@ -86,6 +90,7 @@ __all__ = [
     "ExportError",
     "Exported",
     "FeatureInfo",
+    "Finetuned",
     "ImageError",
     "LabelsError",
     "ModelZooError",
@@ -93,11 +98,13 @@ __all__ = [
     "Prediction",
     "RegistryError",
     "Summary",
+    "TrainingOptions",
     "UnknownModel",
     "UnsupportedKeras",
     "WeightsMismatch",
     "WeightsUnavailable",
     "add",
+    "apply_delta",
     "as_label_set",
     "average_predictions",
     "classify",
@@ -111,6 +118,7 @@ __all__ = [
     "evaluate",
     "export",
     "feature_info",
+    "finetune",
     "freeze",
     "info",
     "labels",
@@ -170,7 +178,14 @@ __getattr__, __dir__ = attach(
         ),
         "modelzoo.tasks.diffing": ("Difference", "diff"),
         "modelzoo.tasks.exporting": ("Exported", "export"),  # by itself: most tasks need nothing of it
-        "modelzoo.training": ("freeze", "unfreeze"),
+        "modelzoo.training": (
+            "Finetuned",
+            "TrainingOptions",
+            "apply_delta",
+            "finetune",
+            "freeze",
+            "unfreeze",
+        ),
         "modelzoo.verification": ("Check", "verify"),
         "modelzoo.zoo": ("load",),
     }

@@ -13,6 +13,7 @@ import pytest
 import modelzoo
 from modelzoo import cli
 from tests.conftest import ROOT
+from tests.test_finetuning_guide import make_photos
 
 PAGES = sorted((ROOT / "docs" / "guide").glob("*.md"))
 LONGEST = 120  # lines of a page
@@ -34,11 +35,13 @@ def loads_synthetic(name, /, **options):
 
 
 LOAD = modelzoo.load
+PREPARED = {"finetune": make_photos}  # what the snippets find in their folder
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_python_snippets_run_in_order(page, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
+    PREPARED.get(page.stem, lambda folder: None)(tmp_path)
     monkeypatch.setattr(modelzoo, "load", functools.wraps(LOAD)(loads_synthetic))
     names, found = {}, snippets(page, "python")
     for snippet in found:

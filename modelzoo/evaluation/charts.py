@@ -1,4 +1,4 @@
-"""The confusion matrix and the reliability diagram as SVG: small enough to be written by hand."""
+"""The confusion matrix, the reliability diagram and a training's curves as SVG, small: written by hand."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ NAMED = 60  # classes, up to which a matrix has their names beside it
 CELL, SMALLEST, WIDEST = 22, 2, 900  # pixels of a cell, and of a matrix of many
 LETTER, LINE = 6.2, 11  # pixels of a letter's width and of a font
 SIDE = 360  # pixels of the reliability diagram
+WIDE = 560  # of the curves
+LINES = (RIGHT, WRONG, "#6a994e", "#7b2cbf")
 MARGIN = 56
 SMALL = ('font-size="8" text-anchor="middle"', 'font-size="8" text-anchor="middle" fill="white"')
 
@@ -79,6 +81,30 @@ def reliability_svg(bins: Sequence[Bin], title: str) -> str:
     body.append(_text(MARGIN, 2 * MARGIN + SIDE - 18, "across: probability of the first label"))
     body.append(_text(MARGIN, 2 * MARGIN + SIDE - 4, "bars: accuracy; red: mean probability"))
     return _svg(SIDE + 2 * MARGIN, SIDE + 2 * MARGIN + 4, body)
+
+
+def curves_svg(curves: Mapping[str, Sequence[float]], title: str) -> str:
+    """A line for each name, a point for each epoch; from 0 to the greatest value."""
+    highest = max((value for values in curves.values() for value in values), default=0.0) or 1.0
+    body = [_text(MARGIN, 20, title), _frame(MARGIN, MARGIN, WIDE, SIDE)]
+    epochs = max(map(len, curves.values()), default=0)
+    for place, (name, values) in enumerate(curves.items()):
+        color = LINES[place % len(LINES)]
+        points = [
+            (MARGIN + WIDE * (n + 1) / epochs, MARGIN + SIDE * (1 - value / highest))
+            for n, value in enumerate(values)
+        ]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        body.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
+        for (x, y), value in zip(points, values, strict=True):
+            tip = f"<title>{escape(f'{name}: {value:.4f}')}</title>"
+            body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}">{tip}</circle>')
+        body.append(_text(MARGIN + WIDE + 10, MARGIN + 14 * (place + 1), name, f'style="fill:{color}"'))
+    for part in (0.0, 0.5, 1.0):
+        y = MARGIN + SIDE * (1 - part) + 4
+        body.append(_text(MARGIN - 6, y, f"{highest * part:.2f}", 'text-anchor="end"'))
+    body.append(_text(MARGIN, MARGIN + SIDE + 16, f"across: epochs 1 to {epochs}"))
+    return _svg(WIDE + 4 * MARGIN, SIDE + 2 * MARGIN, body)
 
 
 def _rect(x: float, y: float, width: float, height: float, style: str, tip: str) -> str:

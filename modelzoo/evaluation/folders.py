@@ -85,6 +85,11 @@ def labeled_folder(path: str | os.PathLike[str], classes: Classes, mapped: Mappe
     return LabeledFolder(root, full, tuple(encodable(f.name) for f in empty), +skipped)
 
 
+def class_folders(path: str | os.PathLike[str]) -> list[str]:
+    """The names of the class folders, sorted; raises ImageError if there is no such folder."""
+    return sorted(_class_folders(os.fspath(path), Counter()))
+
+
 def _class_folders(root: str, skipped: Counter[str]) -> Iterator[str]:
     try:
         with os.scandir(root) as found:
