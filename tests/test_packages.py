@@ -451,3 +451,25 @@ def test_without_pip_an_index_cannot_lead_to_an_address_that_anybody_can_listen_
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
     with pytest.raises(DownloadError, match="from https to http"):
         download.indexed(expected(wheel))
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        (
+            "'NewConnectionError('<pip._vendor.urllib3.connection.HTTPSConnection object at 0x7>: Failed to "
+            "establish a new connection: [Errno -3] Temporary failure in name resolution')': /simple/a/",
+            "Temporary failure in name resolution",
+        ),
+        (
+            "'ProtocolError('Connection aborted.', ConnectionResetError(104, 'Reset by peer'))': /a/",
+            "'ProtocolError('Connection aborted.', ConnectionResetError(104, 'Reset by peer'))': /a/",
+        ),
+        (
+            "'ReadTimeoutError(\"HTTPSConnectionPool(host='a', port=443): Read timed out.\")': /simple/a/",
+            "Read timed out.",
+        ),
+    ],
+)
+def test_what_broke_pips_connection_is_said_without_the_objects_around_it(said, cause):
+    assert pip_download._cause(f"WARNING: Retrying after connection broken by {said}") == cause

@@ -31,6 +31,9 @@ WHEEL_ALONE = (
 NO_PIP = re.compile(r"No module named '?pip\b")
 OTHER_WHEEL = re.compile(r"\bGot\s+([0-9a-f]{64})\b")
 UNREACHABLE = re.compile("Retrying|connection|Could not fetch URL|HTTP error", re.IGNORECASE)
+INNERMOST = re.compile(
+    r"(?:\[Errno -?\d+\] |: )([^:'\"<>\[\]]+)['\"]\)"
+)  # an exception's text, in those around it
 POLL_SECONDS = 0.1
 PROGRESS = 1 << 16  # bytes; less does not count
 ALWAYS_ALLOWED_BYTES = 16 << 20  # beside the wheel twice: pip's own notes
@@ -113,12 +116,22 @@ def _reason(wheel: Wheel, output: str) -> str:
     warnings = [line for line in lines if line.startswith("WARNING") and UNREACHABLE.search(line)]
     errors = [line for line in lines if line.startswith("ERROR")]
     if warnings:
-        cause = warnings[-1].rpartition("broken by ")[2]
-        return f"pip cannot reach its package index: {_escaped(cause)}"
+        return f"pip cannot reach its package index: {_escaped(_cause(warnings[-1]))}"
     if any("No matching distribution" in line for line in errors):
         return f"the package index has no wheel of {wheel}: pip says {_escaped(errors[0])}"
     said = (errors or lines or ["nothing"])[0]
     return f"pip did not download {wheel}: it says {_escaped(said)}"
+
+
+def _cause(warning: str) -> str:
+    """What broke a connection, without the objects around it.
+
+    >>> _cause("WARNING: ... broken by 'NewError('<pip.x at 0x7>: Failed: [Errno -2] Unknown host')': /a/")
+    'Unknown host'
+    """
+    said = warning.rpartition("broken by ")[2]
+    found = INNERMOST.findall(said)
+    return found[-1] if found else said
 
 
 def _escaped(line: str) -> str:
