@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -369,9 +370,8 @@ def test_a_cast_before_an_operation_of_a_mixed_network_is_refused():
         y = layers.Conv2D(4, 1, dtype="mixed_bfloat16")(x)
         return layers.Flatten()(ops.cast(y, "float32") + x)
 
-    assert "'add' (Add): it computes in a dtype of its own" in refusal(functional(write)).replace(
-        "add_1", "add"
-    )
+    said = refusal(functional(write))  # Keras numbers the operations of a process
+    assert re.search(r"'add(_\d+)?' \(Add\): it computes in a dtype of its own", said)
 
 
 def test_the_model_that_a_graph_gives_gives_the_graph_again():
