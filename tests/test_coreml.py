@@ -25,7 +25,7 @@ from tests.test_export import network, one_sentence, small
 
 needs_coremltools = pytest.mark.usefixtures("coremltools")
 few = settings(
-    max_examples=12,
+    max_examples=3,
     phases=(Phase.generate,),
     deadline=None,
     derandomize=True,

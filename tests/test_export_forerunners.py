@@ -183,7 +183,7 @@ def test_every_operator_computes_the_same_there_or_is_refused_by_name(format, ki
 
     @seed(1)
     @settings(
-        max_examples=20,
+        max_examples=8,
         phases=[Phase.generate],
         database=None,
         deadline=None,

@@ -37,8 +37,8 @@ BY_DEFINITION = (
     "AveragePool",
 )
 OPTIONS = {"phases": (Phase.generate, Phase.shrink), "deadline": None, "derandomize": True, "database": None}
-few = settings(max_examples=15, suppress_health_check=list(HealthCheck), **OPTIONS)
-many = settings(max_examples=25, suppress_health_check=list(HealthCheck), **OPTIONS)
+few = settings(max_examples=8, suppress_health_check=list(HealthCheck), **OPTIONS)
+many = settings(max_examples=12, suppress_health_check=list(HealthCheck), **OPTIONS)
 
 
 def test_every_operator_is_tested():
