@@ -15,6 +15,7 @@ import numpy as np
 
 from modelzoo.backends.openvino_import import import_openvino
 from modelzoo.graph import Graph, Node, Shape
+from modelzoo.graph.arrays import checked_array
 from modelzoo.graph.windows import Margins
 
 if TYPE_CHECKING:
@@ -54,13 +55,8 @@ class Values:
 
     def array(self, node: Node, weight: str) -> np.ndarray:
         """The array of a node's weight; raises ValueError if there is none, or one of another shape."""
-        path = node.paths[weight]
         shape = next(known.shape for known in node.weights if known.name == weight)
-        array = self.arrays.get(path)
-        found = None if array is None else np.shape(array)
-        if array is None or found != shape:
-            raise ValueError(f"Expected values of shape {shape} for {path!r}, got {found}.")
-        return array
+        return checked_array(self.arrays, node.paths[weight], shape)
 
     def padded(self, value: Value) -> Value:
         """The value with the zeros around it."""

@@ -15,6 +15,7 @@ from modelzoo.backends.torch_import import Tensor, torch
 from modelzoo.backends.torch_layout import NAMES, arranged
 from modelzoo.backends.torch_operations import OPERATIONS, constants
 from modelzoo.graph import Graph, Node
+from modelzoo.graph.arrays import checked_array
 from modelzoo.graph.operator import Weight
 
 HALVED = 2  # dimensions from which on a weight is kept in float16, where that is asked for
@@ -52,10 +53,7 @@ class Network(torch.nn.Module):
         owner = self.get_submodule(module)
         if not hasattr(owner, name):
             path = node.paths[weight.name]
-            array = arrays.get(path)
-            shape = None if array is None else np.shape(array)
-            if array is None or shape != weight.shape:
-                raise ValueError(f"Expected values of shape {weight.shape} for {path!r}, got {shape}.")
+            array = checked_array(arrays, path, weight.shape)
             found = np.array(arranged(node, weight.name, array), np.float32, order="C")
             values = torch.from_numpy(halved(path, found) if half and found.ndim >= HALVED else found)
             if weight.trainable:

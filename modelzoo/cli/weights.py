@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from modelzoo import labels, registry, store
+from modelzoo import labels as label_sets
+from modelzoo import registry, store
 from modelzoo.cli.arguments import add_command, add_file, add_model
 from modelzoo.cli.printing import fail, print_card, print_json, say
 from modelzoo.errors import ConversionError, ModelZooError, readable
-from modelzoo.labels import read_names
 
 DOWNLOADS = 4  # at a time
 INTERRUPTED = 130
@@ -111,7 +111,7 @@ def _convert(options: argparse.Namespace) -> int:
     if options.name is None:
         return _convert_network(options)
     entry = registry.info(options.name)
-    labels = None if options.labels is None else read_names(options.labels)
+    labels = None if options.labels is None else label_sets.read_names(options.labels)
     provenance = store.convert(
         entry, options.file, options.output, include_top=False, average=options.average, labels=labels
     )
@@ -123,7 +123,7 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _pack(options: argparse.Namespace) -> int:
-    names = None if options.labels is None else labels.read_names(options.labels)
+    names = None if options.labels is None else label_sets.read_names(options.labels)
     entry = store.pack(
         options.file,
         options.output,

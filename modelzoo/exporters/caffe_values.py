@@ -14,6 +14,7 @@ import numpy as np
 from modelzoo.exporters.options import Arrays
 from modelzoo.formats.caffe import Blob, Layer, Parameters
 from modelzoo.graph import Graph, Node, Shape
+from modelzoo.graph.arrays import checked_array
 
 AXES = {1: 2, 2: 3, 3: 1}  # where an axis of a map lies in Caffe
 
@@ -109,11 +110,7 @@ class Site:
         path, expected = self.node.paths[weight], self.size(weight)
 
         def array() -> np.ndarray:
-            found = self.values.arrays.get(path)
-            if found is None or np.shape(found) != expected:
-                there = None if found is None else np.shape(found)
-                raise ValueError(f"Expected values of shape {expected} for {path!r}, got {there}.")
-            return change(found)
+            return change(checked_array(self.values.arrays, path, expected))
 
         return Blob(tuple(shape or expected), array)
 

@@ -15,6 +15,7 @@ import numpy as np
 from modelzoo.backends.kernels import halved
 from modelzoo.formats.onnx import Attribute, Constant, Operation
 from modelzoo.graph import Graph, Node, Shape
+from modelzoo.graph.arrays import checked_array
 
 Order = tuple[int, ...]
 CHANNELS_FIRST: Order = (0, 3, 1, 2)
@@ -105,12 +106,7 @@ class Site:
 
     def array(self, weight: str) -> np.ndarray:
         """The array of a weight; raises ValueError if there is none, or one of another shape."""
-        path, shape = self.node.paths[weight], self.size(weight)
-        array = self.values.arrays.get(path)
-        found = None if array is None else np.shape(array)
-        if array is None or found != shape:
-            raise ValueError(f"Expected values of shape {shape} for {path!r}, got {found}.")
-        return array
+        return checked_array(self.values.arrays, self.node.paths[weight], self.size(weight))
 
     def weight(
         self,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelzoo.graph import Graph
+from modelzoo.graph.arrays import checked_array
 
 if TYPE_CHECKING:
     from modelzoo.exporters.options import Arrays, Options
@@ -48,19 +49,11 @@ def stored_arrays(graph: Graph, arrays: Arrays, options: Options) -> Arrays:
     paths = {path if upstream is None else upstream.names[path]: path for path in graph.weights}
 
     def array(name: str) -> np.ndarray:
-        found = checked(graph, arrays, paths[name])
+        path = paths[name]
+        found = np.asarray(checked_array(arrays, path, graph.weights[path].shape), np.float32)
         return np.ascontiguousarray(found if upstream is None else upstream.to_upstream(paths[name], found))
 
     return Lazy(paths, array)
-
-
-def checked(graph: Graph, arrays: Arrays, path: str) -> np.ndarray:
-    """The array of a weight in float32; raises ValueError if there is none, or one of another shape."""
-    array, shape = arrays.get(path), graph.weights[path].shape
-    found = None if array is None else np.shape(array)
-    if array is None or found != shape:
-        raise ValueError(f"Expected values of shape {shape} for {path!r}, got {found}.")
-    return np.asarray(array, np.float32)
 
 
 def named_by(options: Options) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from modelzoo.graph.graph import Graph
 
@@ -13,6 +13,18 @@ class HasShape(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]: ...
+
+
+Array = TypeVar("Array", bound=HasShape)
+
+
+def checked_array(arrays: Mapping[str, Array], path: str, shape: tuple[int, ...]) -> Array:
+    """The array of a weight, by its path; raises ValueError if there is none, or one of another shape."""
+    array = arrays.get(path)
+    found = None if array is None else tuple(array.shape)
+    if array is None or found != shape:
+        raise ValueError(f"Expected values of shape {shape} for {path!r}, got {found}.")
+    return array
 
 
 def check_arrays(graph: Graph, arrays: Mapping[str, HasShape]) -> None:
