@@ -6,6 +6,7 @@
     python -m benchmarks.convert       # from the upstream's file to ours
     python -m benchmarks.bulk          # folders of images
     python -m benchmarks.precision     # what bf16 and f16 change in answers, on real images and weights
+    python -m benchmarks.finetune      # a fine-tuning's input and step; Keras' guide to it beside ours
     python -m benchmarks.against DIR   # cold starts, load() and folders, beside another checkout of modelzoo
     python -m benchmarks.report        # docs/benchmarks.md and its plot, from what these wrote
 

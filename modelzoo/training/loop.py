@@ -74,16 +74,17 @@ class Training:
 
     def run(self) -> State:
         """Trains, or resumes an earlier run; the model has the best epoch's weights afterwards."""
-        self._compile()
+        self.compile()
         beginning = checkpoints.weights_of(self.model)
         state = self._resumed() or State(self.options.epochs)
-        with closing(self._batches(len(state.done))) as made:
+        with closing(self.batches_from(len(state.done))) as made:
             while len(state.done) < state.epochs and not self._is_patient_no_more(state):
                 self._epoch(state, made)
         self._take_best(beginning if state.best == 0 else None)
         return state
 
-    def _compile(self) -> None:
+    def compile(self) -> None:
+        """Gives the model its optimizer and loss; run() does it, too."""
         options = self.options
         optimizer = keras.optimizers.AdamW(
             options.learning_rate,
@@ -105,10 +106,17 @@ class Training:
         checkpoints.assign(checkpoints.variables_of(self.model), arrays)
         return State.from_dict(facts)
 
-    def _batches(self, epochs_done: int) -> Generator[Batch]:
+    def batches_from(self, epochs_done: int) -> Generator[Batch]:
+        """All batches that come after so many epochs, without an end, made before they are needed."""
         first = epochs_done * self.batches.steps
         steps = iter(range(first, 2**62))
         return in_order(self.batches.batch, steps, ahead=AHEAD, threads=2)
+
+    def step(self, batch: Batch) -> float:
+        """The batch's loss before the model learns from it."""
+        self.model.reset_metrics()
+        found = self.model.train_on_batch(batch.images, batch.targets, sample_weight=batch.weights)
+        return float(found)
 
     def _is_patient_no_more(self, state: State) -> bool:
         patience = self.options.patience
@@ -122,12 +130,9 @@ class Training:
         started = time.perf_counter()
         after_first, losses, rate = started, list[float](), 0.0
         for place in self.progress.shown(range(steps), steps, f"epoch {number + 1}/{state.epochs}"):
-            batch = next(made)
             rate = rate_at(number * steps + place, steps, state.epochs, self.options.learning_rate)
             self.model.optimizer.learning_rate.assign(rate)
-            self.model.reset_metrics()
-            loss = self.model.train_on_batch(batch.images, batch.targets, sample_weight=batch.weights)
-            losses.append(float(loss))
+            losses.append(self.step(next(made)))
             if not place:
                 after_first = time.perf_counter()
         trained = time.perf_counter()
