@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from modelzoo import images, registry
-from modelzoo.training.batches import Batches, crop_boxes, cropped, network_values, sample_weights
+from modelzoo.training.batches import (
+    Batches,
+    RandAugment,
+    crop_boxes,
+    cropped,
+    network_values,
+    sample_weights,
+)
 from modelzoo.training.data import Sample
 from modelzoo.training.head import fit_head, score
 from modelzoo.training.loop import rate_at
@@ -53,6 +61,16 @@ def test_a_batch_depends_on_nothing_but_its_step(augment, samples):
     np.testing.assert_array_equal(one.targets, same.targets)
     assert not np.array_equal(one.images, other.images)
     np.testing.assert_allclose(one.targets.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_randaugment_gives_the_images_of_keras_own(seed):
+    images = np.random.default_rng(seed).uniform(0, 255, (3, 24, 24, 3)).astype(np.float32)
+    ours, keras_own = (
+        np.asarray(layer(value_range=(0, 255), seed=seed)(images, training=True))
+        for layer in (RandAugment, keras.layers.RandAugment)
+    )
+    np.testing.assert_array_equal(ours, keras_own)
 
 
 def test_an_epoch_shows_each_image_once(samples):

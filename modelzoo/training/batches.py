@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -95,17 +96,29 @@ def cropped(squares: npt.NDArray[np.uint8], boxes: Floats, side: int) -> Floats:
 def network_values(levels: Floats, preprocessing: Preprocessing) -> Floats:
     """Levels 0 to 255 as `preprocess` scales them, float32; the array itself is overwritten."""
     std = np.asarray(preprocessing.std)
-    levels *= (preprocessing.max_value / 255 / std).astype(np.float32)
-    levels -= (np.asarray(preprocessing.mean) / std).astype(np.float32)
-    return levels[..., ::-1] if preprocessing.channels == "BGR" else levels
+    *_, width, channels = levels.shape
+    rows = levels.reshape(-1, width * channels)  # NumPy is four times as fast as with three values at a time
+    rows *= np.tile(preprocessing.max_value / 255 / std, width).astype(np.float32)
+    rows -= np.tile(np.asarray(preprocessing.mean) / std, width).astype(np.float32)
+    values = rows.reshape(levels.shape)
+    return values[..., ::-1] if preprocessing.channels == "BGR" else values
+
+
+class RandAugment(keras.layers.RandAugment):
+    """Keras' own computes all ten transformations for each that it takes; this, with the same images, one."""
+
+    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+        transforms = transformation["transforms"]
+        for place in transformation["layer_idxes"]:
+            name = list(transforms)[int(place)]
+            images = getattr(self, name).transform_images(images, transforms[name], training=training)
+        return images
 
 
 def _augmented(name: Augmentation, images: Floats, targets: Floats, seed: int) -> tuple[Floats, Floats]:
     """The batch as one of Keras' layers changes it; of the step's own seed, so that it can be resumed."""
-    import keras
-
     layers: dict[str, Any] = {
-        "randaugment": lambda: keras.layers.RandAugment(value_range=LEVELS, seed=seed),
+        "randaugment": lambda: RandAugment(value_range=LEVELS, seed=seed),
         "mixup": lambda: keras.layers.MixUp(seed=seed),
         "cutmix": lambda: keras.layers.CutMix(seed=seed),
         "erasing": lambda: keras.layers.RandomErasing(value_range=LEVELS, seed=seed),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -20,7 +21,8 @@ from modelzoo.training.head import Floats, Numbers, score
 from modelzoo.training.options import TrainingOptions
 from modelzoo.training.progress import Progress
 
-AHEAD = 4  # batches that are made before they are needed
+THREADS = min(8, max(2, os.cpu_count() or 1))  # that make batches
+AHEAD = THREADS + 2  # batches that are made before they are needed
 NO_DECAY = ["bias", "gamma", "beta"]
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 
@@ -110,7 +112,7 @@ class Training:
         """All batches that come after so many epochs, without an end, made before they are needed."""
         first = epochs_done * self.batches.steps
         steps = iter(range(first, 2**62))
-        return in_order(self.batches.batch, steps, ahead=AHEAD, threads=2)
+        return in_order(self.batches.batch, steps, ahead=AHEAD, threads=THREADS)
 
     def step(self, batch: Batch) -> float:
         """The batch's loss before the model learns from it."""
