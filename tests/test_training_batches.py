@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from modelzoo import images, registry
+from modelzoo.training import network
 from modelzoo.training.batches import (
     Batches,
     RandAugment,
@@ -20,9 +21,10 @@ from modelzoo.training.batches import (
 )
 from modelzoo.training.data import Sample
 from modelzoo.training.head import fit_head, score
-from modelzoo.training.loop import rate_at
+from modelzoo.training.loop import Training, quick_batch_norms, rate_at
 from modelzoo.training.options import AUGMENTATIONS, TrainingOptions
 from modelzoo.training.pixels import Squares, side_of_squares, square_of
+from modelzoo.training.progress import Progress
 
 OPTIONS = TrainingOptions(batch_size=4, seed=5)
 PREPROCESSING = registry.info("resnet9_cifar10").preprocessing
@@ -106,6 +108,28 @@ def test_a_whole_box_shows_what_preprocess_gives():
     np.testing.assert_allclose(found, images.preprocess(pixels, small), atol=1e-5)
     mirrored = network_values(cropped(pixels, np.tile(np.float32([0, 1, 1, 0]), (3, 1)), 37), PREPROCESSING)
     np.testing.assert_allclose(mirrored, found[:, :, ::-1], atol=1e-5)
+
+
+def test_moving_statistics_become_those_of_few_images(samples, tmp_path):
+    made = batches(samples)
+    base = network.Base("resnet9_cifar10")
+    model = network.build(base, 2, 0.0)
+    layer = model.get_layer("stem_bn")
+    images = np.concatenate([made.batch(step).images for step in range(2, 10)])
+    expected = np.asarray(keras.Model(model.input, layer.input)(images)).mean(axis=(0, 1, 2))
+    options = dataclasses.replace(OPTIONS, learning_rate=1e-9, weight_decay=0.0)
+    training = Training(model, made, (images, np.zeros(1)), tmp_path, options, Progress())
+    training.compile()
+
+    def distance() -> float:
+        return float(np.abs(np.asarray(layer.moving_mean) - expected).max())
+
+    before, momentum = distance(), layer.momentum
+    with quick_batch_norms(model, made.steps):
+        for step in range(10):
+            training.step(made.batch(step))
+    assert distance() < 0.2 * before
+    assert layer.momentum == momentum
 
 
 def test_the_rate_rises_over_an_epoch_and_falls_to_nothing():

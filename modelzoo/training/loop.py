@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,8 @@ class Training:
         self.compile()
         beginning = checkpoints.weights_of(self.model)
         state = self._resumed() or State(self.options.epochs)
-        with closing(self.batches_from(len(state.done))) as made:
+        norms, made = quick_batch_norms(self.model, self.batches.steps), self.batches_from(len(state.done))
+        with norms, closing(made):
             while len(state.done) < state.epochs and not self._is_patient_no_more(state):
                 self._epoch(state, made)
         self._take_best(beginning if state.best == 0 else None)
@@ -92,7 +93,7 @@ class Training:
             options.learning_rate,
             weight_decay=options.weight_decay,
             use_ema=options.ema > 0,
-            ema_momentum=min(options.ema, 1 - 1 / (self.batches.steps + 1)),
+            ema_momentum=min(options.ema, kept_by_a_step(self.batches.steps)),
         )
         optimizer.exclude_from_weight_decay(var_names=NO_DECAY)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=options.label_smoothing)
@@ -186,6 +187,29 @@ def predicted(model: keras.Model, images: Floats, batch_size: int) -> Floats:
         batch[: len(part)] = part
         found.append(model.predict_on_batch(batch)[: len(part)])
     return np.concatenate(found)
+
+
+def kept_by_a_step(steps: int) -> float:
+    """The part of a moving average that a step keeps, for one of about an epoch."""
+    return 1 - 1 / (steps + 1)
+
+
+@contextmanager
+def quick_batch_norms(model: keras.Model, steps: int) -> Generator[None]:
+    """Within it the moving statistics of batch norms are those of about an epoch, at most.
+
+    Keras' momentum of 0.99, and that of some networks of 0.9997, takes more steps than few images make: what
+    is trained with the images' statistics would be used with mostly those of the pretraining.
+    """
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    before = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = min(layer.momentum, kept_by_a_step(steps))
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(norms, before, strict=True):
+            layer.momentum = momentum
 
 
 def rate_at(step: int, steps: int, epochs: int, highest: float) -> float:
