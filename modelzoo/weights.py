@@ -42,8 +42,17 @@ Shape = tuple[int, ...]
 def write(target: Path, arrays: Iterable[tuple[str, np.ndarray]], provenance: Mapping[str, Any]) -> None:
     """Writes the weights, in the order of the model's layers, one at a time; `target` appears when whole.
 
-    Raises WeightsMismatch, with nothing written, for values that are not finite or of another dtype.
+    Raises WeightsMismatch, with nothing written, for values that are not finite or of another dtype; OSError.
     """
+    try:
+        _write(target, arrays, provenance)
+    except RuntimeError as error:
+        if "errno = " not in str(error):
+            raise
+        raise OSError(str(error)) from error  # h5py noticed a full disk when it closed the file
+
+
+def _write(target: Path, arrays: Iterable[tuple[str, np.ndarray]], provenance: Mapping[str, Any]) -> None:
     with atomic_write(target) as temporary, h5py.File(temporary, "w") as file:
         layers: dict[str, list[str]] = {}
         for path, array in arrays:

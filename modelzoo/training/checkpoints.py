@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import numpy as np
 from modelzoo.errors import OutputError, readable
 from modelzoo.files import atomic_write
 
+CHECKPOINT = "checkpoint.safetensors"  # the file of a training that has done an epoch
 FACTS = "modelzoo"  # the key in the header
+OF_HDF5 = re.compile(r"error message = '([^']+)'")
 
 
 def variables_of(model: keras.Model) -> list[keras.Variable]:
@@ -28,24 +31,37 @@ def weights_of(model: keras.Model) -> list[np.ndarray]:
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in model.weights]
 
 
-def save(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
-    """Writes a checkpoint in place of the last; raises OutputError, and the last one stays."""
+def save(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+    *,
+    key: str = FACTS,
+    what: str = "checkpoint",
+) -> None:
+    """Writes a checkpoint in place of the last; raises OutputError, and the last one stays.
+
+    key: of the facts in the header. what: the file is, for the error.
+    """
     from safetensors.numpy import save_file
 
     try:
         with atomic_write(path) as temporary:
-            save_file(dict(arrays), temporary, {FACTS: json.dumps(facts)})
+            save_file(dict(arrays), temporary, {key: json.dumps(facts)})
     except Exception as error:  # safetensors has errors of its own for a full disk
         if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
             raise
         raise OutputError(
-            f"The checkpoint {readable(os.fspath(path))} cannot be written ({readable(_reason(error))}): "
-            "free some space there and rerun the same command to resume from the epoch before."
+            f"The {what} {readable(os.fspath(path))} cannot be written ({reason(error)}): "
+            "free some space there and rerun the same command to resume."
         ) from error
 
 
-def _reason(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+def reason(error: Exception) -> str:
+    """What the system says of a file, without the rest that libraries say."""
+    said = (isinstance(error, OSError) and error.strerror) or str(error)
+    found = OF_HDF5.search(said)
+    return readable(found[1] if found else said)
 
 
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:

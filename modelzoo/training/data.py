@@ -66,7 +66,7 @@ def split(folder: Folder, validation: Folder | None, test: Folder | None, option
     held_out = [_given(given, known) for given in (test, validation)]
     seen = {sample.sha256 for part in held_out for sample in part or ()}
     kept = _once(samples, seen, notes)
-    _check_counts(folder, names, kept, 1 + held_out.count(None))
+    _check_counts(folder, names, kept, 1 + held_out.count(None), notes)
     tested, validated = held_out
     if tested is None:
         tested, kept = _set_aside(kept, options.test_part, options.seed)
@@ -140,7 +140,9 @@ def _once(samples: Sequence[Sample], held_out: set[str], notes: list[str]) -> li
     return list(kept.values())
 
 
-def _check_counts(folder: Folder, names: Sequence[str], kept: Iterable[Sample], least: int) -> None:
+def _check_counts(
+    folder: Folder, names: Sequence[str], kept: Iterable[Sample], least: int, notes: Sequence[str]
+) -> None:
     counts = Counter(sample.label for sample in kept)
     tiny = [
         f"{readable(name)} ({counts[number]})" for number, name in enumerate(names) if counts[number] < least
@@ -148,7 +150,7 @@ def _check_counts(folder: Folder, names: Sequence[str], kept: Iterable[Sample], 
     if tiny:
         raise ImageError(
             f"Expected at least {least} different images of every class in {readable(os.fspath(folder))}, "
-            f"found fewer of {abbreviated(tiny)}."
+            f"found fewer of {abbreviated(tiny)}{'; ' if notes else ''}{' and '.join(notes)}."
         )
 
 

@@ -19,6 +19,7 @@ from modelzoo.errors import WeightsMismatch, readable
 from modelzoo.registry import FolderEntry, Label, Licenses, Preprocessing
 from modelzoo.registry.dataclass_json import build as build_dataclass
 from modelzoo.store import PRETRAINED
+from modelzoo.training import checkpoints
 from modelzoo.training.network import LOGITS, Base, build, with_probabilities
 
 if TYPE_CHECKING:
@@ -29,11 +30,7 @@ PARTS = ("preprocessing", "licenses")
 
 
 def write(path: Path, base: Base, folder: Path, model: keras.Model) -> None:
-    """Writes the tensors of the model, saved as `folder`, that are not the base's."""
-    from safetensors.numpy import save_file
-
-    from modelzoo.files import atomic_write
-
+    """Writes the tensors of the model, saved as `folder`, that are not the base's; raises OutputError."""
     found = registry.info(folder)
     before = _arrays(build(base, found.graph.classes, 0.0))
     changed, kept = {}, []
@@ -53,8 +50,7 @@ def write(path: Path, base: Base, folder: Path, model: keras.Model) -> None:
         "metrics": [dataclasses.asdict(metric) for metric in found.metrics],
         "note": found.note,
     }
-    with atomic_write(path) as temporary:
-        save_file(changed, temporary, {FACTS: json.dumps(facts)})
+    checkpoints.save(path, changed, facts, key=FACTS, what="delta")
 
 
 def apply_delta(

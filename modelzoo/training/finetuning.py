@@ -24,7 +24,16 @@ from modelzoo.training.network import Base, build, check_level, open_layers, set
 from modelzoo.training.options import TrainingOptions
 from modelzoo.training.pixels import Pixels, read_pixels
 from modelzoo.training.progress import Progress
-from modelzoo.training.runs import WORK, check_settings, check_target, locked, run_of, write_logs, write_text
+from modelzoo.training.runs import (
+    WORK,
+    check_settings,
+    check_target,
+    locked,
+    run_of,
+    writable,
+    write_logs,
+    write_text,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -130,7 +139,7 @@ def finetune(
     target = _checked(base, options, output)
     parts = data.split(folder, validation, test, options)
     run = _Run(base, parts, options, target, run_of(target) / WORK, Progress(progress), started)
-    with locked(run.work):
+    with writable(run_of(target)), locked(run.work):
         check_settings(run.work, base, parts, options)
         found = _finetuned(run, test, random_init=random_init, delta_file=delta_file, tensorboard=tensorboard)
     shutil.rmtree(run.work)

@@ -24,7 +24,7 @@ from modelzoo.training.progress import Progress
 THREADS = min(8, max(2, os.cpu_count() or 1))  # that make batches
 AHEAD = THREADS + 2  # batches that are made before they are needed
 NO_DECAY = ["bias", "gamma", "beta"]
-CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
+BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Training:
         optimizer.build(self.model.trainable_variables)
 
     def _resumed(self) -> State | None:
-        found = checkpoints.load(self.folder / CHECKPOINT)
+        found = checkpoints.load(self.folder / checkpoints.CHECKPOINT)
         if found is None:
             return None
         arrays, facts = found
@@ -169,7 +169,7 @@ class Training:
             checkpoints.save(self.folder / BEST, checkpoints.numbered(averaged), {"epoch": best.epoch})
         variables = checkpoints.variables_of(self.model)
         arrays = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
-        checkpoints.save(self.folder / CHECKPOINT, checkpoints.numbered(arrays), state.to_dict())
+        checkpoints.save(self.folder / checkpoints.CHECKPOINT, checkpoints.numbered(arrays), state.to_dict())
 
     def _take_best(self, beginning: Sequence[np.ndarray] | None) -> None:
         if beginning is not None:

@@ -12,6 +12,7 @@ Augmentation = Literal["randaugment", "mixup", "cutmix", "erasing"]
 AUGMENTATIONS: tuple[Augmentation, ...] = get_args(Augmentation)
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 EPOCHS = 20
+LARGEST = 2048  # pixels: a batch of larger images fills the memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,10 @@ class TrainingOptions:
         for name in ("ema", "dropout", "label_smoothing", "validation_part", "test_part"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be from 0 to below 1, not {getattr(self, name)!r}.")
+        if type(self.seed) is not int or self.seed < 0:
+            raise ValueError(f"seed must be a whole number of at least 0, not {self.seed!r}.")
+        if self.size is not None and self.size > LARGEST:
+            raise ValueError(f"size must be at most {LARGEST}, not {self.size}.")
         if not 0 < self.smallest_crop <= 1:
             raise ValueError(f"smallest_crop must be above 0 and at most 1, not {self.smallest_crop!r}.")
         object.__setattr__(self, "augment", _known(self.augment))

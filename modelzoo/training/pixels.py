@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -162,15 +163,16 @@ def _read_all(parts: Split, base: Base, folder: Path, progress: Progress, facts:
 
 def _array(path: Path, dtype: type, shape: tuple[int, ...]) -> Any:
     """A new array in a file whose whole length is there: writing to one cannot fail, or end the process."""
-    found = np.lib.format.open_memmap(path, "w+", dtype, shape)
     try:
+        found = np.lib.format.open_memmap(path, "w+", dtype, shape)
         if hasattr(os, "posix_fallocate"):
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
-        path.unlink()
+        path.unlink(missing_ok=True)
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         raise OutputError(
-            f"{readable(str(path.parent))} needs {path.name} of {found.nbytes:,} bytes, which cannot be "
+            f"{readable(str(path.parent))} needs {path.name} of {size:,} bytes, which cannot be "
             f"written ({error.strerror}): free some space there."
         ) from error
     return found

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo import store
-from modelzoo.errors import OutputError, readable
+from modelzoo.errors import ModelZooError, OutputError, readable
 from modelzoo.evaluation.charts import curves_svg
 from modelzoo.files import atomic_write
 from modelzoo.training import data
+from modelzoo.training.checkpoints import CHECKPOINT, reason
 from modelzoo.training.network import Base
 from modelzoo.training.options import TrainingOptions
 
@@ -45,7 +46,7 @@ def check_target(target: Path) -> None:
 
 
 def check_settings(work: Path, base: Base, parts: data.Split, options: TrainingOptions) -> None:
-    """Notes what this run is of; raises OutputError where an unfinished run of something else is."""
+    """Notes what this run is of; raises OutputError where another one has trained and is unfinished."""
     facts = {
         "base": f"{base.entry.key} {base.weights}",
         "data": parts.digest(),
@@ -55,13 +56,31 @@ def check_settings(work: Path, base: Base, parts: data.Split, options: TrainingO
     try:
         known: Any = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
+        known = {}
+    has_trained = any(work.glob(f"*/{CHECKPOINT}"))
+    if not known or not has_trained:  # an image may have been repaired, or an option
         write_text(path, json.dumps(facts))
-        return
-    if changed := [name for name in facts if known.get(name) != facts[name]]:
+    elif changed := [name for name in facts if known.get(name) != facts[name]]:
         raise OutputError(
             f"{readable(str(work.parent))} has an unfinished run of another {', '.join(changed)}: "
             "rerun that one to resume it, or remove the folder, or choose another output."
         )
+
+
+@contextmanager
+def writable(folder: Path) -> Generator[None]:
+    """Raises OutputError where a file of the run, or of the model beside it, cannot be written."""
+    try:
+        yield
+    except ModelZooError:
+        raise
+    except OSError as error:
+        if error.filename is not None and not Path(error.filename).is_relative_to(folder.parent):
+            raise
+        raise OutputError(
+            f"{readable(str(folder))} cannot be written to ({reason(error)}): free some space there, or "
+            "choose another output; the same command resumes."
+        ) from error
 
 
 @contextmanager
