@@ -14,6 +14,7 @@ import modelzoo
 from tests.conftest import ROOT
 
 NAME = "resnet9_cifar10"
+FIX_BLOCK_2 = ("resnet50_mlimages", "C3")  # stem and two stages are frozen
 FIT = """
 import sys
 import keras
@@ -22,8 +23,8 @@ import modelzoo
 from modelzoo.backends import keras_values
 
 keras.utils.set_random_seed(1)
-model = modelzoo.load("resnet9_cifar10", weights="synthetic", classes=2, dropout=0.2)
-until, batch_norm = sys.argv[1], sys.argv[2] == "True"
+name, until, batch_norm = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
+model = modelzoo.load(name, weights="synthetic", classes=2, dropout=0.2, input_shape=(32, 32, 3))
 frozen = modelzoo.freeze(model, until=until, batch_norm=batch_norm)
 model.compile(keras.optimizers.AdamW(1e-2), "sparse_categorical_crossentropy")
 before = {path: np.array(v) for path, v in keras_values.by_path(model)}
@@ -35,10 +36,10 @@ print("CHANGED", *changed)
 """
 
 
-def fitted(backend: str, until: str, batch_norm: bool) -> tuple[set[str], set[str]]:
+def fitted(backend: str, name: str, until: str, batch_norm: bool) -> tuple[set[str], set[str]]:
     """The layers that freeze() named, and the weights that two epochs changed, in a process of its own."""
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FIT, until, str(batch_norm)],
+        [sys.executable, "-W", "ignore", "-c", FIT, name, until, str(batch_norm)],
         env=os.environ | {"KERAS_BACKEND": backend},
         cwd=ROOT,
         capture_output=True,
@@ -51,17 +52,30 @@ def fitted(backend: str, until: str, batch_norm: bool) -> tuple[set[str], set[st
     return set(lines["FROZEN"].split()), set(lines["CHANGED"].split())
 
 
+FROZEN = {  # the last layer of a few that are frozen, and the first weights that change after it
+    ("resnet9_cifar10", "C2"): ("stage2_bn", "stage3_conv/kernel", "stage3_bn/moving_mean"),
+    ("resnet18_v1b", "C4"): (
+        "stage3_block2_bn2",
+        "stage4_block1_conv1/kernel",
+        "stage4_block1_bn1/moving_mean",
+    ),
+    FIX_BLOCK_2: ("stage2_block4_conv3", "stage3_block1_conv1/kernel", "final_bn/moving_mean"),
+}
+
+
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_frozen_tensors_are_the_same_bits_after_two_epochs(backend):
+@pytest.mark.parametrize("case", FROZEN, ids=" until ".join)
+def test_frozen_tensors_are_the_same_bits_after_two_epochs(case, backend):
     pytest.importorskip(backend, reason=f"{backend} is not installed")
-    frozen, changed = fitted(backend, "C2", True)
-    assert {"stem_conv", "stem_bn", "stage1_block1_bn2", "stage2_conv", "stage2_bn"} <= frozen
+    frozen, changed = fitted(backend, *case, True)
+    last, *first = FROZEN[case]
+    assert {"stem_conv", last} <= frozen
     assert {path.partition("/")[0] for path in changed}.isdisjoint(frozen)
-    assert {"stage3_conv/kernel", "stage3_bn/moving_mean", "logits/kernel", "logits/bias"} <= changed
+    assert {*first, "logits/kernel", "logits/bias"} <= changed
 
 
 def test_batch_norms_that_are_left_out_follow_the_new_images():
-    frozen, changed = fitted("tensorflow", "C2", False)
+    frozen, changed = fitted("tensorflow", NAME, "C2", False)
     assert "stem_bn" not in frozen
     assert {"stem_bn/gamma", "stem_bn/moving_mean"} <= changed
     assert {path.partition("/")[0] for path in changed}.isdisjoint(frozen)
@@ -100,10 +114,31 @@ def test_a_model_that_was_frozen_as_a_whole_can_be_trained_in_part():
 
 def test_fix_block_2_of_ml_images_freezes_stem_and_two_stages():
     """finetune.py --FixBlock2 trains stages_2, stages_3, the last batch norm and the logits."""
-    model = modelzoo.load("resnet50_mlimages", weights=None, classes=5, input_shape=(64, 64, 3))
-    modelzoo.freeze(model, until="C3")
+    name, until = FIX_BLOCK_2
+    model = modelzoo.load(name, weights=None, classes=5, input_shape=(64, 64, 3))
+    modelzoo.freeze(model, until=until)
     groups = {name.split("_")[0] for name in trainable(model)}
     assert groups == {"stage3", "stage4", "final", "logits"}
+
+
+def of_each_family() -> dict[str, str]:
+    """The smallest model of each family."""
+    entries = [modelzoo.info(key) for key in modelzoo.list_models()]
+    entries.sort(key=lambda entry: -entry.parameters)
+    return {entry.graph.family: entry.key for entry in entries}
+
+
+@pytest.mark.parametrize("key", of_each_family().values(), ids=str)
+def test_every_level_of_every_family_can_be_frozen_and_unfrozen(key):
+    model = modelzoo.load(key, weights=None, include_top=False)
+    every, before = {layer.name for layer in model.layers if layer.weights}, set()
+    for level in (info.name for info in modelzoo.feature_info(key)):
+        model.trainable = False
+        opened = set(modelzoo.unfreeze(model, from_=level, batch_norm=True))
+        frozen = set(modelzoo.freeze(model, until=level))
+        assert opened == every - before
+        assert before <= frozen  # the last of VGG is a pooling
+        before = frozen
 
 
 def test_a_model_inside_another_and_one_of_keras_own_are_frozen_too():

@@ -32,7 +32,7 @@ class FeatureInfo:
     name: str  # C1, C2, ...
     channels: int
     stride: int  # pixels of the image for one of the map; timm calls it reduction
-    layer: str  # whose output it is
+    layer: str  # whose output it is: a node of the graph, for which Keras may have an operation and no layer
     rounding: Rounding
 
 
@@ -111,31 +111,31 @@ def _sides(shape: Shape) -> tuple[int, int]:
     return height, width
 
 
-def levels_in(layers: Collection[str]) -> dict[str, str]:
-    """The layer of each feature level, where the names are those of a network of the registry.
+def levels_in(layers: Collection[str]) -> dict[str, frozenset[str]]:
+    """The layers with weights that each feature level needs, of names as a network of the registry has them.
 
     A network with a part of the layers, or with others after them, will do. Of several, the one that has the
     most of them counts. Empty if there is none.
     """
-    there, best = frozenset(layers), (0, dict[str, str]())
+    there, best = frozenset(layers), (0, dict[str, frozenset[str]]())
     for levels in _all_levels():
-        known = {level: layer for level, (layer, needed) in levels.items() if needed <= there}
+        known = {level: needed for level, needed in levels.items() if needed <= there}
         if known:
-            best = max(best, (len(levels[max(known)][1]), known), key=lambda found: found[0])
+            best = max(best, (len(known[max(known)]), known), key=lambda found: found[0])
     return best[1]
 
 
 @functools.cache
-def _all_levels() -> list[dict[str, tuple[str, frozenset[str]]]]:
-    """Of each network's levels the layer, and the names of all layers with weights that it needs."""
+def _all_levels() -> list[dict[str, frozenset[str]]]:
+    """Of each network's levels the names of all layers with weights that it needs."""
     facts = {
         (entry.graph.family, entry.graph.variant): entry.graph
         for entry in registry.current().entries.values()
     }
-    found: list[dict[str, tuple[str, frozenset[str]]]] = []
+    found: list[dict[str, frozenset[str]]] = []
     for known in facts.values():
         graph = network(known)
-        found.append({level: (node, _owners(graph, node)) for level, node in graph.maps.items()})
+        found.append({level: _owners(graph, node) for level, node in graph.maps.items()})
     return found
 
 

@@ -24,12 +24,11 @@ def freeze(model: keras.Model, until: str | None = None, *, batch_norm: bool = T
     What comes after the level stays as it is, also where the whole model was frozen by `model.trainable`.
     Raises ValueError for a level or layer that the model does not have.
     """
-    part, layer = _found(model, until)
-    needed = {id(found) for found in _needed_by(part, layer)}
+    part, needed = _found(model, until)
     frozen = [
         found
         for found in part.layers
-        if id(found) in needed and (batch_norm or not isinstance(found, keras.layers.BatchNormalization))
+        if found.name in needed and (batch_norm or not isinstance(found, keras.layers.BatchNormalization))
     ]
     _set(model, frozen, trainable=False)
     return [found.name for found in frozen if found.weights]
@@ -86,16 +85,18 @@ def _parts(model: keras.Model) -> Iterator[keras.Model]:
             yield from _parts(layer)
 
 
-def _found(model: keras.Model, name: str | None) -> tuple[keras.Model, keras.Layer]:
-    """The model, this one or one in it, that has a level or layer, and that layer."""
-    known: dict[str, str] = {}
+def _found(model: keras.Model, name: str | None) -> tuple[keras.Model, frozenset[str]]:
+    """The model, this one or one in it, that has a level or layer, and the layers that this needs."""
+    known: dict[str, frozenset[str]] = {}
     for part in _parts(model):
-        layers = {layer.name: layer for layer in part.layers}
+        layers = [layer.name for layer in part.layers]
         levels = levels_in(layers)
         known |= levels
-        place = levels.get(max(levels)) if name is None and levels else levels.get(name or "", name)
-        if place in layers:
-            return part, layers[place]
+        place = max(levels) if name is None and levels else name
+        if place in levels:
+            return part, levels[place]
+        if place is not None and place in layers:
+            return part, _needed_by(part, place)
     if not known:
         advice = "name a layer: it has no feature levels of a network in the registry"
     else:
@@ -105,14 +106,16 @@ def _found(model: keras.Model, name: str | None) -> tuple[keras.Model, keras.Lay
 
 def _before(part: keras.Model, name: str) -> set[int]:
     """The ids of the layers before a level's stage, or before a layer."""
-    layers = {layer.name: layer for layer in part.layers}
-    levels = levels_in(layers)
+    levels = levels_in([layer.name for layer in part.layers])
     if name in levels:
         finer = [level for level in levels if level < name]
-        return {id(layer) for layer in _needed_by(part, layers[levels[max(finer)]])} if finer else set()
-    return {id(layer) for layer in _needed_by(part, layers[name])} - {id(layers[name])}
+        before = levels[max(finer)] if finer else frozenset[str]()
+    else:
+        before = _needed_by(part, name) - {name}
+    return {id(layer) for layer in part.layers if layer.name in before}
 
 
-def _needed_by(part: keras.Model, layer: keras.Layer) -> list[keras.Layer]:
+def _needed_by(part: keras.Model, name: str) -> frozenset[str]:
     """The layers from the model's inputs to this one, which comes with them."""
-    return keras.Model(part.inputs, layer.output).layers
+    needed = keras.Model(part.inputs, part.get_layer(name).output).layers
+    return frozenset(layer.name for layer in needed)
