@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -22,7 +23,7 @@ PRELOADED = ["keras", "openvino", "filelock", "modelzoo.training.finetuning", "t
 def train(folder: Path, output: Path) -> None:
     from modelzoo.training import TrainingOptions, finetune
 
-    options = TrainingOptions(epochs=6, batch_size=8, seed=3)
+    options = TrainingOptions(epochs=15, batch_size=8, seed=3)
     finetune(folder / "train", "resnet9_cifar10", output, test=folder / "test", options=options)
 
 
@@ -38,8 +39,8 @@ def digest(output: Path) -> str:
     return files.sha256(registry.info(output).weights_path)
 
 
-def killed_once(folder: Path, output: Path, after: float) -> tuple[str, int]:
-    """The weights' digest after a kill and a resumption, and how many epochs the kill left."""
+def killed_once(folder: Path, output: Path, after: float) -> tuple[str, int] | None:
+    """The weights' digest after a kill and a resumption, how many epochs the kill left; None: too late."""
     from modelzoo.training import checkpoints
 
     process = started(folder, output)
@@ -47,8 +48,8 @@ def killed_once(folder: Path, output: Path, after: float) -> tuple[str, int]:
     if process.is_alive():
         os.kill(process.pid, signal.SIGKILL)
     process.join()
-    if output.exists() and not (output.with_name(output.name + ".run") / "work").exists():
-        return digest(output), -1  # it was done already
+    if process.exitcode != -signal.SIGKILL:
+        return None
     found = checkpoints.load(output.with_name(output.name + ".run") / "work/training/checkpoint.safetensors")
     again = started(folder, output)
     again.join()
@@ -73,10 +74,15 @@ def main(times: int) -> None:
             f"uninterrupted: {length:.1f} s, twice the same: {again == expected}",
             flush=True,
         )
-        same = 0
-        for number in range(times):
+        same = number = 0
+        while number < times:
             after = random.uniform(0, length)
-            found, left = killed_once(place, place / f"killed{number}" / "colors", after)
+            killed = killed_once(place, place / f"killed{number}" / "colors", after)
+            if killed is None:
+                shutil.rmtree(place / f"killed{number}")
+                continue
+            found, left = killed
+            number += 1
             same += found == expected
             print(
                 f"killed after {after:.2f} s, {left} epochs done: {'same' if found == expected else 'OTHER'}",
