@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import modelzoo
 from modelzoo import images, registry
 from modelzoo.training import network
 from modelzoo.training.batches import (
@@ -21,10 +22,11 @@ from modelzoo.training.batches import (
 )
 from modelzoo.training.data import Sample
 from modelzoo.training.head import fit_head, score
-from modelzoo.training.loop import Training, quick_batch_norms, rate_at
+from modelzoo.training.loop import Training, quick_batch_norms
 from modelzoo.training.options import AUGMENTATIONS, TrainingOptions
 from modelzoo.training.pixels import Squares, side_of_squares, square_of
 from modelzoo.training.progress import Progress
+from modelzoo.training.rates import rate_at, rate_for, typical_size
 
 OPTIONS = TrainingOptions(batch_size=4, seed=5)
 PREPROCESSING = registry.info("resnet9_cifar10").preprocessing
@@ -156,3 +158,22 @@ def test_a_head_finds_what_a_line_separates():
     loss, accuracy = score(x[200:] @ head.kernel + head.bias, labels[200:])
     assert accuracy == head.accuracy > 0.95
     assert loss < 0.2
+
+
+def test_a_step_changes_a_typical_kernel_by_a_twentieth_or_less_without_batch_norms() -> None:
+    model = modelzoo.load("resnet9_cifar10", include_top=False)
+    kernels = [np.asarray(weight) for weight in model.trainable_variables if len(weight.shape) > 1]
+    assert rate_for(model) == pytest.approx(0.05 * typical_size(kernels))
+    assert 5e-4 < rate_for(model) < 5e-3
+    before = rate_for(model)
+    for weight in model.trainable_variables:
+        if len(weight.shape) > 1:
+            weight.assign(weight * 3)
+    assert rate_for(model) == pytest.approx(3 * before)
+    modelzoo.freeze(model)
+    modelzoo.unfreeze(model, batch_norm=False)
+    assert rate_for(model) == pytest.approx(0.3 * before)
+
+
+def test_the_typical_size_is_of_the_kernel_that_the_median_value_is_in() -> None:
+    assert typical_size([np.full((2, 2), 9.0), np.full((5, 5), -2.0), np.full((4, 4), 0.5)]) == 2.0

@@ -67,8 +67,9 @@ def _add_schedule(command: argparse.ArgumentParser) -> None:
         ("patience", positive),
     ):
         default = getattr(DEFAULTS, name)
+        told = "by the weights' size" if default is None else default
         command.add_argument(
-            f"--{name.replace('_', '-')}", type=type_, default=default, help=f"default: {default}"
+            f"--{name.replace('_', '-')}", type=type_, default=default, help=f"default: {told}"
         )
 
 

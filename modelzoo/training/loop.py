@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -20,6 +19,7 @@ from modelzoo.training.batches import Batch, Batches
 from modelzoo.training.head import Floats, Numbers, score
 from modelzoo.training.options import TrainingOptions
 from modelzoo.training.progress import Progress
+from modelzoo.training.rates import rate_at, rate_for
 
 THREADS = min(8, max(2, os.cpu_count() or 1))  # that make batches
 AHEAD = THREADS + 2  # batches that are made before they are needed
@@ -73,6 +73,7 @@ class Training:
     progress: Progress
     ends: float | None = None
     at_first: float = 0.0
+    highest_rate: float = field(init=False, default=0.0)
 
     def run(self) -> State:
         """Trains, or resumes an earlier run; the model has the best epoch's weights afterwards."""
@@ -89,8 +90,9 @@ class Training:
     def compile(self) -> None:
         """Gives the model its optimizer and loss; run() does it, too."""
         options = self.options
+        self.highest_rate = options.learning_rate or rate_for(self.model)
         optimizer = keras.optimizers.AdamW(
-            options.learning_rate,
+            self.highest_rate,
             weight_decay=options.weight_decay,
             use_ema=options.ema > 0,
             ema_momentum=min(options.ema, kept_by_a_step(self.batches.steps)),
@@ -133,7 +135,7 @@ class Training:
         started = time.perf_counter()
         after_first, losses, rate = started, list[float](), 0.0
         for place in self.progress.shown(range(steps), steps, f"epoch {number + 1}/{state.epochs}"):
-            rate = rate_at(number * steps + place, steps, state.epochs, self.options.learning_rate)
+            rate = rate_at(number * steps + place, steps, state.epochs, self.highest_rate)
             self.model.optimizer.learning_rate.assign(rate)
             losses.append(self.step(next(made)))
             if not place:
@@ -210,12 +212,3 @@ def quick_batch_norms(model: keras.Model, steps: int) -> Generator[None]:
     finally:
         for layer, momentum in zip(norms, before, strict=True):
             layer.momentum = momentum
-
-
-def rate_at(step: int, steps: int, epochs: int, highest: float) -> float:
-    """The learning rate: up in a line over the first epoch, then down half a cosine to the last."""
-    warm = steps if epochs > 1 else max(1, steps // 2)
-    if step < warm:
-        return highest * (step + 1) / warm
-    part = (step - warm) / max(1, steps * epochs - warm)
-    return highest * 0.5 * (1 + math.cos(math.pi * part))

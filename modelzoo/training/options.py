@@ -24,7 +24,9 @@ class TrainingOptions:
     head_only: the backbone stays as it is.
     from_level: the first feature level ("C4") whose layers change, beside the head; None: all layers do.
     size: of the square that the network takes, in pixels; None: as the model was trained.
-    learning_rate: the highest one, after the first epoch; the next follow half a cosine down to 0.
+    learning_rate: the highest one, after the first epoch; the next follow half a cosine down to 0. None:
+        by the size of the weights that are trained, so that a step changes them by at most 5 %, or 0.5 %
+        where no batch norms are.
     weight_decay: AdamW's, of kernels only. ema: the part of the averaged weights that a step keeps, at most.
     batch_norm: whether batch norms change, too; False keeps those of the pretraining, for small batches.
     smallest_crop: the least part of an image's area that a random crop shows.
@@ -43,7 +45,7 @@ class TrainingOptions:
     from_level: str | None = None
     size: int | None = None
     batch_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float | None = None
     weight_decay: float = 0.05
     ema: float = 0.99
     dropout: float = 0.1
