@@ -82,7 +82,26 @@ def _stateless(build: Callable[[], Result]) -> Result:
 
 def _in_own_thread(call: Callable[[], Result]) -> Result:
     with ThreadPoolExecutor(max_workers=1) as executor:
-        return executor.submit(call).result()
+        return executor.submit(_in_scope(call)).result()
+
+
+def _in_scope(call: Callable[[], Result]) -> Callable[[], Result]:
+    """The call in the tf.distribute scope of this thread: a model remembers the one that it was made in."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return call
+    import tensorflow as tf
+
+    if not tf.distribute.has_strategy():
+        return call
+    strategy = tf.distribute.get_strategy()
+
+    def within() -> Result:
+        with strategy.scope():
+            return call()
+
+    return within
 
 
 def _is_empty(variable: keras.Variable) -> bool:

@@ -204,7 +204,7 @@ def test_of_overlapping_boxes_with_equal_scores_the_first_remains():
 
 
 def overlap(first, second):
-    return float(boxes._overlaps(np.array(first), np.array(second)[None])[0])
+    return float(boxes.overlaps(np.array(first), np.array(second)[None])[0])
 
 
 def test_whatever_the_ties_the_result_is_a_suppression_and_as_good_as_tensorflows():

@@ -38,7 +38,10 @@ LOAD = modelzoo.load
 PREPARED = {"finetune": make_photos}  # what the snippets find in their folder
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+HERE = [page for page in PAGES if page.stem != "devices"]  # tests/test_devices.py runs that, on two devices
+
+
+@pytest.mark.parametrize("page", HERE, ids=lambda page: page.stem)
 def test_the_python_snippets_run_in_order(page, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     PREPARED.get(page.stem, lambda folder: None)(tmp_path)

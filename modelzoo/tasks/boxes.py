@@ -54,10 +54,10 @@ def _without_overlaps(boxes: np.ndarray, scores: np.ndarray, threshold: float) -
     while len(left):
         best, left = int(left[0]), left[1:]
         yield best
-        left = left[~(_overlaps(boxes[best], boxes[left]) > OVERLAP)]  # a box without end overlaps none
+        left = left[~(overlaps(boxes[best], boxes[left]) > OVERLAP)]  # a box without end overlaps none
 
 
-def _overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+def overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over union with each of the others, float32 as in TensorFlow; 0 where there is no area."""
     with np.errstate(invalid="ignore"):
         shared = _area(np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:]))

@@ -158,6 +158,8 @@ class Training:
         if self.options.ema > 0:
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         averaged = checkpoints.weights_of(self.model)
+        # On JAX the model now shares the optimizer's arrays, which predicting would take from both.
+        checkpoints.assign(self.model.weights, checkpoints.numbered(averaged))
         logits = predicted(self.model, self.validation[0], self.options.batch_size)
         for variable, array in zip(self.model.weights, own, strict=True):
             variable.assign(array)

@@ -1,0 +1,1 @@
+"""Detection and segmentation on backbones of the zoo, a page each."""
