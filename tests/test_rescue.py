@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from modelzoo.exporters.keras import model_of
 
 FOLDER = Path(__file__).parent / "formats" / "old_keras"
 OLD = sorted(path.stem for path in FOLDER.glob("*.npz"))
+FILES = {path.stem: path for path in sorted(FOLDER.glob("*")) if path.suffix in (".h5", ".keras")}
 FIRST = {"keras12_theano"}  # whose images had their channels first
 TOLERANCE = 1e-6
 
@@ -43,7 +47,7 @@ def assert_answers(model: keras.Model, outputs: list[str], name: str) -> None:
 @pytest.mark.parametrize("name", OLD)
 def test_an_old_model_opens_in_keras_3_with_its_outputs(name, tmp_path):
     path = tmp_path / "new.keras"
-    with importers.opened(FOLDER / f"{name}.h5") as found:
+    with importers.opened(FILES[name]) as found:
         keras_files.write(path, found.graph, found.arrays, {}, Options())
         outputs = list(found.graph.outputs)
     assert_answers(keras.saving.load_model(path, compile=False), outputs, name)
@@ -152,6 +156,68 @@ def test_a_model_of_keras_3_in_the_old_format_is_read(tmp_path):
     with importers.opened(tmp_path / "old.h5") as found:
         again = model_of(found.graph, found.arrays, as_dict=False)
     assert np.allclose(again(noise), model(noise), rtol=1e-6)
+
+
+def test_a_file_that_is_no_network_is_told_what_is_read(tmp_path, capsys):
+    (tmp_path / "notes.h5").write_text("hello")
+    assert main(["rescue", str(tmp_path / "notes.h5"), "-o", str(tmp_path / "new.keras")]) == 1
+    said = capsys.readouterr().err
+    assert "Expected one of a Keras model in .keras, a Keras model in .h5, " in said
+    assert "notes.h5 is something else." in said
+    assert "-w" not in said
+
+
+@contextmanager
+def changed(path: Path, folder: Path, change: Callable[[Path], None]) -> Iterator[Path]:
+    """The .keras file with changed contents."""
+    inside, new = folder / "inside", folder / "changed.keras"
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(inside)
+    change(inside)
+    with zipfile.ZipFile(new, "w") as archive:
+        for file in sorted(inside.iterdir()):
+            archive.write(file, file.name)
+    yield new
+
+
+def replaced(old: str, new: str) -> Callable[[Path], None]:
+    def change(inside: Path) -> None:
+        text = (inside / "config.json").read_text()
+        assert old in text
+        (inside / "config.json").write_text(text.replace(old, new))
+
+    return change
+
+
+def without_a_group(inside: Path) -> None:
+    with h5py.File(inside / "model.weights.h5", "a") as file:
+        del file["layers/dense_1"]
+
+
+def without_a_weight(inside: Path) -> None:
+    with h5py.File(inside / "model.weights.h5", "a") as file:
+        del file["layers/dense_1/vars/1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (replaced('"class_name": "Flatten"', '"class_name": "Lambda"'), r"\(Lambda\): no operator"),
+        (replaced('"registered_name": null', '"registered_name": "Mine>Own"'), "Mine>Own"),
+        (replaced('"module": "keras.layers"', '"module": "own.layers"'), "own.layers>"),
+        (without_a_group, "expected weights of 2 'Dense' layers, found 1"),
+        (without_a_weight, "expected 2 weights for the layer 'dense_1', found 1"),
+        (lambda inside: (inside / "config.json").unlink(), "it has no config.json"),
+        (lambda inside: (inside / "model.weights.h5").write_bytes(b"no"), "its weights cannot be read"),
+    ],
+)
+def test_a_keras_file_of_keras_2_that_is_not_sound_is_refused(change, sentence, tmp_path):
+    with (
+        changed(FILES["keras215"], tmp_path, change) as path,
+        pytest.raises(ConversionError, match=sentence),
+        importers.opened(path),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("command", ["show", "convert"])

@@ -97,10 +97,12 @@ def _export(options: argparse.Namespace) -> int:
 
 def _rescue(options: argparse.Namespace) -> int:
     from modelzoo.errors import ConversionError
+    from modelzoo.importers import reader_of
     from modelzoo.tasks.exporting import export
 
     if not options.file.is_file():
         raise ConversionError(f"There is no file {readable(str(options.file))}.")
+    reader_of(options.file)  # which says what is read; export's own advice is of weights for a name
     found = export(options.file, options.output, architecture=options.architecture, keep=options.keep)
     show_exported(found, json=options.json)
     return 0

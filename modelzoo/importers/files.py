@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,10 +90,24 @@ def _is_keras_zip(path: Path) -> bool:
 
 @contextmanager
 def _keras_zip(path: Path, architecture: Path | None) -> Generator[Imported]:
-    from modelzoo.backends import keras_files
+    from modelzoo.formats.keras_zip import KerasZipFile, keras_version
 
-    graph, arrays = keras_files.imported(keras_files.opened(path))
-    yield Imported(graph, arrays, KERAS)
+    with refused(path, KERAS):
+        old = keras_version(path).startswith("2.")
+    if not old:
+        from modelzoo.backends import keras_files
+
+        graph, arrays = keras_files.imported(keras_files.opened(path))
+        yield Imported(graph, arrays, KERAS)
+        return
+    from modelzoo.importers.keras_config import parsed
+    from modelzoo.importers.keras_model import graph_of
+
+    with ExitStack() as stack:
+        with refused(path, KERAS):
+            file = stack.enter_context(KerasZipFile(path))
+            found = imported(*graph_of(parsed(file.config), file), KERAS)
+        yield found
 
 
 def _onnx(path: Path, architecture: Path | None) -> AbstractContextManager[Imported]:

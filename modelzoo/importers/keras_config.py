@@ -93,6 +93,7 @@ class _Parser:
         kind, options = facts.get("class_name"), facts.get("config")
         if not isinstance(kind, str):
             raise ValueError(f"expected the class of a layer, got {quoted(kind)}")
+        kind = _with_owner(kind, facts)
         calls = tuple(_call(node) for node in _list(facts.get("inbound_nodes", []), "calls"))
         if kind in MODELS:
             model = self.model(kind, options, depth, facts.get("name"))
@@ -119,6 +120,14 @@ class _Parser:
             raise ValueError(f"two layers of {quoted(name)} have one name")
         ends = (tuple(_refs(found.get(word))) for word in ("input_layers", "output_layers"))
         return Model(name, layers, False, *ends)
+
+
+def _with_owner(kind: str, facts: Mapping[str, Any]) -> str:
+    """The class, with what it belongs to if that is not Keras: somebody's own may have a known name."""
+    module, registered = facts.get("module"), facts.get("registered_name")
+    if module is not None and str(module).partition(".")[0] != "keras":
+        return f"{module}>{kind}"
+    return kind if registered in (None, kind) else str(registered)
 
 
 def _call(node: object) -> Call:

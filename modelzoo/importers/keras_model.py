@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,22 @@ from modelzoo.backends.keras_import_options import refusal
 from modelzoo.errors import quoted
 from modelzoo.formats.hdf5 import Place
 from modelzoo.formats.keras_model import KerasModelFile
+from modelzoo.formats.keras_zip import KerasZipFile
 from modelzoo.graph import Graph
+from modelzoo.graph.operator import Weight
 from modelzoo.importers.keras_config import Layer, Model, Ref
 from modelzoo.importers.keras_layers import Site, applied
 from modelzoo.importers.keras_operations import ARITHMETIC, OPERATIONS, operated
 from modelzoo.importers.keras_options import Origin, described, kind_of, options_of
-from modelzoo.importers.keras_weights import SUFFIX, Owner, arranged, paired, stored_shape
+from modelzoo.importers.keras_weights import SUFFIX, Owner, arranged, each_of, located, paired, stored_shape
 from modelzoo.importers.values import CHANNELS_FIRST, Array, Reading, Value, clean, plain
 
 INPUT = "InputLayer"
+CONSTANTS = ("mean", "variance", "count")  # the weights of Normalization, in Keras' order
 SHAPES = ("batch_input_shape", "batch_shape", "build_input_shape")
 
 
-def graph_of(model: Model, file: KerasModelFile) -> tuple[Graph, dict[str, Array]]:
+def graph_of(model: Model, file: KerasModelFile | KerasZipFile) -> tuple[Graph, dict[str, Array]]:
     """The network and its weights, which are read when they are asked for, while the file is open.
 
     Inputs have their channels last. Raises ValueError, which names the layer and its class, for what
@@ -38,7 +42,7 @@ def graph_of(model: Model, file: KerasModelFile) -> tuple[Graph, dict[str, Array
 @dataclass
 class _Import:
     model: Model
-    file: KerasModelFile
+    file: KerasModelFile | KerasZipFile
     reading: Reading = field(default_factory=Reading)
     names: dict[int, str] = field(default_factory=dict)  # of layers in the graph, by their identity
 
@@ -60,6 +64,11 @@ class _Import:
             raise ValueError("it has no outputs")
         graph = self.reading.builder.graph(clean(self.model.name), names)
         return graph, self._arrays(graph)
+
+    @cached_property
+    def located(self) -> dict[int, list[Place]]:
+        """Where the weights of each layer of a .keras file lie; asked for when all layers are known."""
+        return located(self.model, self.file) if isinstance(self.file, KerasZipFile) else {}
 
     def _output(self, value: Value) -> Any:
         """Maps keep their channels last where those of the images were moved there."""
@@ -150,6 +159,9 @@ class _Import:
 
     def _constant(self, layer: Layer, name: str) -> np.ndarray | None:
         """The only weight of this name of a layer, wherever it lies."""
+        if isinstance(self.file, KerasZipFile):
+            places = self.located.get(id(layer), [])
+            return self.file.read(places[CONSTANTS.index(name)]) if len(places) == len(CONSTANTS) else None
         for place in itertools.chain(*self.file.groups.values()):
             parts = SUFFIX.sub("", place.weight).split("/")
             owns = layer.name in parts[:-1] or layer.name == place.layer
@@ -160,10 +172,26 @@ class _Import:
     def _arrays(self, graph: Graph) -> dict[str, Array]:
         """The array of each weight, as soon as it is asked for."""
         found: dict[str, Array] = {}
-        weights: dict[str, tuple[Any, ...]] = {}
+        weights: dict[str, tuple[Weight, ...]] = {}
         for node in self.reading.builder.nodes.values():
             if node.layer is not None and node.weights:
                 weights.setdefault(node.layer, node.weights)
+        for owner, weight, place in self._stored(weights):
+            found[f"{owner.name}/{weight.name}"] = self._array(owner, weight, place)
+        missing = [path for path in graph.weights if path not in found]
+        if missing:
+            raise ValueError(f"the weights of {quoted(missing[0])} are missing")
+        return found
+
+    def _stored(self, weights: Mapping[str, tuple[Weight, ...]]) -> Iterator[tuple[Owner, Weight, Place]]:
+        """Where the weights of the layers lie, those of each layer given by its name in the graph."""
+        if isinstance(self.file, KerasZipFile):
+            for inner in itertools.chain(*map(_weighted, self.model.layers)):
+                name, places = self.names.get(id(inner), ""), self.located.get(id(inner), [])
+                if name in weights:
+                    owner = Owner(inner, name, weights[name])
+                    yield from ((owner, weight, place) for weight, place in each_of(owner, places))
+            return
         layers = {layer.name: layer for layer in self.model.layers}
         for name, group in self.file.groups.items():
             owners = [
@@ -172,14 +200,7 @@ class _Import:
                 if self.names.get(id(inner)) in weights
             ]
             places = [place for place in group if not self._is_constant(layers.get(name), place)]
-            for path, place in paired(owners, places).items():
-                owner = next(o for o in owners if path.rpartition("/")[0] == o.name)
-                weight = next(w for w in owner.weights if w.name == path.rpartition("/")[2])
-                found[path] = self._array(owner, weight, place)
-        missing = [path for path in graph.weights if path not in found]
-        if missing:
-            raise ValueError(f"the weights of {quoted(missing[0])} are missing")
-        return found
+            yield from ((owner, weight, place) for (owner, weight), place in paired(owners, places))
 
     def _is_constant(self, layer: Layer | None, place: Place) -> bool:
         """Whether a weight became a constant of the graph, or never counts: those of Normalization."""
@@ -187,9 +208,9 @@ class _Import:
             return False
         owners = {inner.name for inner in _weighted(layer) if kind_of(inner) == "Normalization"}
         parts = SUFFIX.sub("", place.weight).split("/")
-        return bool(owners & {*parts[:-1], place.layer}) and parts[-1] in ("mean", "variance", "count")
+        return bool(owners & {*parts[:-1], place.layer}) and parts[-1] in CONSTANTS
 
-    def _array(self, owner: Owner, weight: Any, place: Place) -> Array:
+    def _array(self, owner: Owner, weight: Weight, place: Place) -> Array:
         expected = stored_shape(owner, weight, self.origin)
         if place.shape != expected:
             raise ValueError(

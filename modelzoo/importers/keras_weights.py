@@ -1,8 +1,9 @@
-"""Which stored weight is whose: Keras 1 and 2 keep a list for each layer, and one for all of a nested model.
+"""Which stored weight is whose: .h5 files have a list for each layer, and one for all of a nested model.
 
 Names decide where they tell, "layer/kernel:0" or Keras 1's "layer_W"; where they do not, the order in which
 Keras itself reads them: all that can be trained, layer by layer, then all that cannot. Both ways each weight
-must be there once, and of its shape.
+must be there once, and of its shape. In Keras 2's .keras files each layer has a
+group, by its class and number.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy as np
 
 from modelzoo.errors import quoted
 from modelzoo.formats.hdf5 import Place
+from modelzoo.formats.keras_zip import KerasZipFile
 from modelzoo.graph.operator import Weight
-from modelzoo.importers.keras_config import Layer
+from modelzoo.importers.keras_config import Layer, Model
 from modelzoo.importers.keras_options import Origin, kind_of
 
 SUFFIX = re.compile(r":\d+$")
@@ -36,17 +38,56 @@ class Owner:
         return self.layer.options.get("trainable") is False
 
 
-def paired(owners: Sequence[Owner], places: Sequence[Place]) -> dict[str, Place]:
-    """The place of each weight, by its path in the graph. Raises ValueError where one is missing or left."""
+Pairs = list[tuple[tuple[Owner, Weight], Place]]
+
+
+def paired(owners: Sequence[Owner], places: Sequence[Place]) -> Pairs:
+    """Each weight and its place. Raises ValueError where one is missing or left."""
     expected = sum(len(owner.weights) for owner in owners)
     if expected != len(places):
         names = ", ".join(quoted(owner.layer.name) for owner in owners[:3])
         raise ValueError(f"expected {expected} weights for the layers {names}, found {len(places)}")
-    found = _by_names(owners, places) or _by_order(owners, places)
-    return {f"{owner.name}/{weight.name}": place for (owner, weight), place in found}
+    return _by_names(owners, places) or _by_order(owners, places)
 
 
-Pairs = list[tuple[tuple[Owner, Weight], Place]]
+def each_of(owner: Owner, places: Sequence[Place]) -> list[tuple[Weight, Place]]:
+    """The weights of one layer and their places. Raises ValueError where one is missing or left."""
+    if len(places) != len(owner.weights):
+        expected, name = len(owner.weights), quoted(owner.layer.name)
+        raise ValueError(f"expected {expected} weights for the layer {name}, found {len(places)}")
+    return list(zip(owner.weights, places, strict=True))
+
+
+def located(model: Model, file: KerasZipFile, group: str = "") -> dict[int, list[Place]]:
+    """Where the weights of each layer lie in a .keras file, by its identity.
+
+    Raises ValueError if a model has other layers in the file than in its configuration.
+    """
+    found: dict[int, list[Place]] = {}
+    kinds: dict[str, list[Layer]] = {}
+    for layer in model.layers:
+        if layer.kind != "InputLayer":
+            kinds.setdefault(layer.kind, []).append(layer)
+    for kind, layers in kinds.items():
+        groups = file.layers(group, snake_case(kind))
+        if len(groups) != len(layers):
+            raise ValueError(f"expected weights of {len(layers)} {quoted(kind)} layers, found {len(groups)}")
+        for layer, inner in zip(layers, groups, strict=True):
+            if layer.model is not None:
+                found |= located(layer.model, file, inner)
+            else:
+                found[id(layer)] = file.weights(inner)
+    return found
+
+
+def snake_case(kind: str) -> str:
+    """The name of a class's groups.
+
+    >>> [snake_case(kind) for kind in ("Conv2DTranspose", "TFOpLambda", "PReLU")]
+    ['conv2d_transpose', 'tf_op_lambda', 'p_re_lu']
+    """
+    words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", kind)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def _by_names(owners: Sequence[Owner], places: Sequence[Place]) -> Pairs | None:

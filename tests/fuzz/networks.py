@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,6 +185,25 @@ def architecture(*, functional: bool) -> str:
 
 def keras_seeds() -> list[bytes]:
     return [keras_file(architecture(functional=functional)) for functional in (False, True)]
+
+
+def keras_zip_seeds() -> list[bytes]:
+    """The same network as Keras 2.15 and 2.12 keep it in .keras files."""
+    return [_keras_zip(group) for group in ("layers", "_layer_checkpoint_dependencies")]
+
+
+def _keras_zip(group: str) -> bytes:
+    weights, buffer = io.BytesIO(), io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        for name, stored in (("conv2d", STORED["conv"]), ("flatten", {}), ("dense", STORED["dense"])):
+            inside = file.create_group(f"{group}/{name}/vars")
+            for number, shape in enumerate(stored.values()):
+                inside[str(number)] = np.resize(DATA, shape)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "2.15.0"}))
+        archive.writestr("config.json", architecture(functional=True))
+        archive.writestr("model.weights.h5", weights.getvalue())
+    return buffer.getvalue()
 
 
 def keras_file(config: str) -> bytes:

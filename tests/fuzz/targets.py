@@ -293,6 +293,7 @@ TARGETS: dict[str, Target] = {
     "archives": Target("download", _archive_seeds, _archive),
     "images": Target("image", _image_seeds, _image),
     "keras_model": Target("net.h5", networks.keras_seeds, networks.read_network),
+    "keras_zip": Target("net.keras", networks.keras_zip_seeds, networks.read_network),
     "keras_architecture": Target("net.json", networks.architecture_seeds, networks.read_architecture),
     "onnx": Target("net.onnx", networks.onnx_seeds, networks.read_network),
     "tensorflow_graph": Target("net.pb", networks.graph_seeds, networks.read_network),

@@ -1,14 +1,15 @@
 """Writes the small models of tests/formats/old_keras, each with images and the outputs for them.
 
-Run it in the environment of each old Keras, Python 3.6 for 1.2 and 2.1, 3.9 for 2.11:
+Run it in the environment of each old Keras, Python 3.6 for 1.2 and 2.1, 3.9 for 2.11 and 2.12, then 3.10:
 
     KERAS_BACKEND=theano python old_keras.py keras12_theano OUTPUT
     KERAS_BACKEND=tensorflow python old_keras.py keras12_tensorflow OUTPUT
     python old_keras.py keras21 OUTPUT
     python old_keras.py keras211 OUTPUT
+    python old_keras.py keras212 OUTPUT  # and keras213, keras215: .keras files
 
 The programs: keras 1.2.2 with Theano 0.9.0 and with tensorflow 1.8.0, keras 2.1.6 with tensorflow 1.8.0,
-tensorflow-cpu 2.11.1. Weights are random; nothing else is in the files.
+tensorflow-cpu 2.11.1, 2.12.1, 2.13.1 and 2.15.1. Weights are random; nothing else is in the files.
 """
 
 import os
@@ -105,6 +106,29 @@ def keras211():
     return models.Model([images, other], layers.GlobalMaxPooling2D()(x))
 
 
+def keras212():
+    """The model of 2.11, in whose .keras file each class of layers is numbered by itself."""
+    return keras211()
+
+
+def keras213():
+    """A Sequential in a Sequential, and two heads of which only the order tells which is which."""
+    from tensorflow.keras import layers, models
+
+    inner = [layers.Conv2D(4, 3, padding="same", use_bias=False), layers.BatchNormalization()]
+    inner = models.Sequential([*inner, layers.PReLU(shared_axes=[1, 2])], name="inner")
+    images = layers.Input((9, 8, 3))
+    norm = layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0])
+    body = models.Sequential([norm, inner, layers.SeparableConv2D(5, 3), layers.Flatten()], name="body")
+    x = body(images)
+    return models.Model(images, [layers.Dense(3, activation="gelu")(x), layers.Dense(3)(x)])
+
+
+def keras215():
+    """As 2.13, its groups of weights named otherwise."""
+    return keras213()
+
+
 def filled(shape):
     """Values that keep activations of order 1, and variances positive."""
     values = RANDOM.uniform(0.5, 1.5, shape) if len(shape) == 1 else RANDOM.normal(0, 1, shape)
@@ -122,10 +146,14 @@ def main(name, folder):
     ]
     outputs = model.predict(images if len(images) > 1 else images[0])
     outputs = outputs if isinstance(outputs, list) else [outputs]
-    model.save(os.path.join(folder, name + ".h5"))
-    model.save_weights(os.path.join(folder, name + "_weights.h5"))
-    with open(os.path.join(folder, name + ".json"), "w") as file:
-        file.write(model.to_json())
+    if name >= "keras212" and len(name) == len("keras212"):
+        form = "keras_v3" if name == "keras212" else "keras"  # 2.12 writes HDF5 for "keras"
+        model.save(os.path.join(folder, name + ".keras"), save_format=form)
+    else:
+        model.save(os.path.join(folder, name + ".h5"))
+        model.save_weights(os.path.join(folder, name + "_weights.h5"))
+        with open(os.path.join(folder, name + ".json"), "w") as file:
+            file.write(model.to_json())
     values = {"input{}".format(n): x for n, x in enumerate(images)}
     values.update({"output{}".format(n): x for n, x in enumerate(outputs)})
     np.savez(os.path.join(folder, name + ".npz"), **values)
