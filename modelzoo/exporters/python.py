@@ -7,6 +7,7 @@ Keras begins with by default.
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 
 import h5py
@@ -14,7 +15,7 @@ import h5py
 from modelzoo import weights
 from modelzoo.exporters.metadata import Metadata
 from modelzoo.exporters.options import Arrays, Options, Texts
-from modelzoo.exporters.python_program import program
+from modelzoo.exporters.python_program import WIDTH, program
 from modelzoo.graph import Graph
 
 WEIGHTS = ".h5"  # the ending of the file beside the program
@@ -34,7 +35,7 @@ from keras import layers
 FOOT = '''
 
 def load(path=Path(__file__).with_suffix(".h5")):
-    """The network with the weights of a file, which must hold each of them in its shape."""
+    """The network with the weights of a file, `layer/weight`, which must hold each in its shape."""
     model = build()
     with h5py.File(path) as file:
         for layer in model.layers:
@@ -86,15 +87,17 @@ def _documentation(path: Path, graph: Graph, metadata: Metadata) -> str:
     shapes = ", ".join(f"{name} {shape}" for name, shape in graph.inputs.items())
     outputs = ", ".join(f"{name} {shape}" for name, shape in graph.output_shapes.items())
     lines = [
-        f"{metadata.name}: the network as modelzoo {metadata.modelzoo} has it, in calls of Keras' layers.",
+        f"{metadata.name} in plain Keras, written by modelzoo {metadata.modelzoo}, which it does not need.",
         "",
-        f"load() gives the keras.Model with the weights of {path.with_suffix(WEIGHTS).name} beside it.",
+        f"load() gives the keras.Model with its weights, from {path.with_suffix(WEIGHTS).name} beside it;",
+        "build() gives it with random ones.",
         "",
         f"inputs: {shapes}, float32",
         f"outputs: {outputs}, float32",
         *_facts("preprocessing", metadata.preprocessing),
         *_facts("license", metadata.license),
     ]
+    lines = [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ") or [""]]
     text = "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
     return f'"""{text}\n"""'
 

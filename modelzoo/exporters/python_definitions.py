@@ -172,11 +172,13 @@ def _argument(
     known = [value for value in vector if value is not ABSENT]
     if all(value == known[0] for value in known):
         return known[0]
-    for parameter in parameters:
-        text = _by(parameter, vector)
+    texts = [(parameter, _by(parameter, vector)) for parameter in parameters]
+    for parameter, text in texts:  # as it is before a multiple of another
+        if text is not None and text == parameter.name:
+            parameter.vector = _joined(parameter.vector, vector)
+            return Expression(text)
+    for _, text in texts:
         if text is not None:
-            if text == parameter.name:
-                parameter.vector = _joined(parameter.vector, vector)
             return Expression(text)
     if all(isinstance(value, tuple) and len(value) == len(known[0]) for value in known):
         each = (_place(vector, place) for place in range(len(known[0])))

@@ -128,6 +128,7 @@ class _Writer:
             for name, default in definition.parameters.items()
         ]
         lines = _wrapped("def ", definition.name, [*names.values(), *parameters, "*", "name"], ":")
+        lines += _described(definition)
         before: str | None = None
         for place, step in enumerate(definition.steps):
             if step.flag is not None and step.flag != before:
@@ -230,6 +231,17 @@ def _input_names(definition: Definition) -> dict[str, str]:
         return {value: f"inputs{number}" for number, value in enumerate(definition.inputs, start=1)}
     uses = sum(step.call.inputs.count(value) for step in definition.steps)
     return {value: "inputs" if uses > 1 or definition.steps[0].flag else "x"}
+
+
+def _described(definition: Definition) -> list[str]:
+    """The docstring of a function whose `name` has a place that each of its layers fills."""
+    names = [step.call.name.text for step in definition.steps if isinstance(step.call.name, Expression)]
+    if not any(name.startswith("name.replace(") for name in names):
+        return []
+    words = [f'"{step.call.suffix}"' for step in definition.steps]
+    listed = f"{', '.join(words[:-1])} and {words[-1]}"
+    text = f"Layers whose names have {listed} for the {HOLE} in `name`."
+    return [f'{INDENT}"""{text}"""']
 
 
 def _joined_return(lines: list[str]) -> list[str]:
