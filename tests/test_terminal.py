@@ -21,6 +21,7 @@ from rich.cells import cell_len
 import modelzoo
 from modelzoo import cli, errors, settings
 from modelzoo.cli import printing, startup
+from modelzoo.cli.main import NO_SPACE
 from tests.conftest import CAT, ROOT
 
 HEAVY = {"tensorflow", "keras", "jax", "torch"}
@@ -366,7 +367,7 @@ def test_a_full_disk_is_one_sentence():
     with open("/dev/full", "w") as full:
         run = subprocess.run([*PROGRAM, "list"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert run.returncode != 0
-    assert run.stderr.splitlines()[0] == "modelzoo: [Errno 28] No space left on device"
+    assert run.stderr.splitlines()[0] == f"modelzoo: {NO_SPACE}"
     assert "Traceback" not in run.stderr
 
 

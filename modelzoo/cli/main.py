@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed (one sentence on stderr says why), 2 wrong usage, 1
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,9 @@ GROUPS = (  # of commands, in the help's order
     completion,
 )
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_SPACE = "The output cannot be written: no space is left on its disk. Free some, or write it elsewhere."
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
@@ -59,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except (ModelZooError, ValueError, OSError) as error:
-            return fail(str(error))
+            return fail(NO_SPACE if isinstance(error, OSError) and error.errno in FULL else str(error))
         except ImportError as error:
             return fail(f"A package cannot be imported: {error}. {_advice(error)}")
         except KeyboardInterrupt:
