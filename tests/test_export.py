@@ -206,9 +206,35 @@ def test_probabilities_are_compared_as_the_logits_they_are_made_of(spoil, passes
     rounded = np.exp(logits.astype(np.float32).astype(np.float64) - logits.max(1, keepdims=True))
     exact, rounded = (values / values.sum(1, keepdims=True) for values in (exact, rounded))
     found = spoil(rounded).astype(np.float32)
-    (comparison,) = proof._compared(softmax_network(), {"x": logits}, [found], {"p": exact})
+    (comparison,) = proof.compared(softmax_network(), {"x": logits}, [found], {"p": exact})
     assert comparison.as_logits
     assert (comparison.relative_l2 <= proof.TOLERANCES["f32"] and not comparison.changed) == passes
+
+
+@pytest.mark.parametrize(("wrong", "passes"), [(0.0, True), (0.05, False)])
+def test_few_probabilities_say_how_exact_logits_of_hundreds_are(wrong, passes):
+    """Of a thousand some ten are above what float32 tells from 0; each is as exact as its logit is."""
+    logits = np.random.default_rng(0).normal(0, 150, (3, 50))
+    logits[:, :8] = 500 + np.arange(8) * 5
+    exact, rounded = (np.exp(x - logits.max(1, keepdims=True)) for x in (logits, logits * (1 + 3e-6)))
+    rounded[:, 3] *= 1 + wrong
+    exact, rounded = (values / values.sum(1, keepdims=True) for values in (exact, rounded))
+    assert ((exact > proof.UNDERFLOW).sum(1) < 12).all()
+    found = rounded.astype(np.float32)
+    (comparison,) = proof.compared(softmax_network(), {"x": logits}, [found], {"p": exact})
+    assert (comparison.relative_l2 <= proof.TOLERANCES["f32"]) == passes
+
+
+def test_noise_has_the_levels_of_the_photograph():
+    photograph = np.random.default_rng(0).uniform(0, 255, (32, 32, 3)).astype(np.float32)
+    nn = Builder()
+    x = nn.input("images", (None, 32, 32, 3))
+    graph = nn.graph("one", {"y": nn.add_node(Activation("relu"), x, name="y", layer="y")})
+    (batch,) = Samples(photograph, (32, 32)).batches(graph)
+    noise = batch["images"][2]
+    assert abs(noise.mean() - photograph.mean()) < 0.1 * photograph.std()
+    assert abs(noise.std() / photograph.std() - 1) < 0.1
+    assert np.array_equal(batch["images"][0], photograph)
 
 
 def test_half_precision_takes_half_of_the_bytes_and_keeps_the_labels(tmp_path):

@@ -47,6 +47,7 @@ class Comparison:
     as_logits: whether what is compared are the logarithms of a softmax's output, less their mean: logits of
         100 that are right to seven digits are probabilities that are right to five. Their sum must be 1, too.
         Logits that are smaller than 1 on average count as if they were 1: probabilities that are much alike.
+        Those of probabilities that float32 cannot tell from 0 are left out.
     """
 
     output: str
@@ -119,7 +120,7 @@ def prove(
     for batch, (alone, together) in zip(batches, zip(found[::2], found[1::2], strict=True), strict=True):
         expected = reference.run(graph, arrays, batch)
         for inputs, outputs in ((_first(batch), alone), (batch, together)):
-            comparisons += _compared(graph, inputs, outputs, expected)
+            comparisons += compared(graph, inputs, outputs, expected)
     name = f"{runtime} {_version(runtime)}".strip() if python is None else f"{runtime} by {python}"
     return Proof(name, precision, TOLERANCES[precision], tuple(comparisons))
 
@@ -163,10 +164,15 @@ def _first(batch: Arrays) -> Arrays:
     return {name: array[:1] for name, array in batch.items()}
 
 
-def _compared(
+def compared(
     graph: Graph, inputs: Arrays, outputs: Sequence[np.ndarray], expected: Mapping[str, Any]
 ) -> Iterator[Comparison]:
-    """One comparison an output; the expected ones may be of a larger batch."""
+    """One comparison an output, of those that a runtime gave for the inputs.
+
+    expected: the network's own; it may be of more images, whose first are those.
+
+    Raises ExportError for outputs that are missing or have other shapes.
+    """
     if len(outputs) != len(graph.outputs):
         raise ExportError(f"Expected {len(graph.outputs)} outputs of the file, got {len(outputs)}.")
     shapes = tuple(array.shape for array in inputs.values())
@@ -176,12 +182,12 @@ def _compared(
         if found.shape != ours.shape:
             raise ExportError(f"Expected {quoted(name)} of shape {ours.shape}, got {found.shape}.")
         found, as_logits = found.astype(np.float64), _is_softmax(graph, name)
-        error, least = 0.0, TINY
+        error, least, difference = 0.0, TINY, found - ours
         if as_logits:
             error = float(np.abs(found.sum(axis=-1) - 1).max())
-            found, ours, least = _logits(found), _logits(ours), ours.size**0.5
-        error = max(error, float(np.linalg.norm(found - ours) / max(np.linalg.norm(ours), least)))
-        same, changed = _labels(found, ours, found - ours)
+            ours, difference, least = _logits(ours), _difference_of_logits(found, ours), ours.size**0.5
+        error = max(error, float(np.linalg.norm(difference) / max(np.linalg.norm(ours), least)))
+        same, changed = _labels(found, ours, difference)
         yield Comparison(name, shapes, found.shape, error, same, changed, as_logits)
 
 
@@ -191,9 +197,22 @@ def _is_softmax(graph: Graph, output: str) -> bool:
 
 
 def _logits(probabilities: np.ndarray) -> np.ndarray:
-    """What they are the softmax of, as far as they tell: that is up to a constant, and above UNDERFLOW."""
-    logits = np.log(np.maximum(probabilities, UNDERFLOW))
+    """What they are the softmax of, up to a constant."""
+    logits = np.log(np.maximum(probabilities, TINY))
     return logits - logits.mean(axis=-1, keepdims=True)
+
+
+def _difference_of_logits(found: np.ndarray, ours: np.ndarray) -> np.ndarray:
+    """By what the logits of two softmaxes differ, up to a constant; 0 where both are below UNDERFLOW.
+
+    It is scaled so that its mean square is that of the others: where six of a thousand probabilities can be
+    told apart, as of logits of hundreds, these six say how exact logits are, beside all of the network's.
+    """
+    told = np.fmax(found, ours) > UNDERFLOW  # also where what was found is not a number
+    share = told.mean(axis=-1, keepdims=True)
+    difference = np.log(np.maximum(found, UNDERFLOW)) - np.log(np.maximum(ours, TINY))
+    mean = difference.mean(axis=-1, keepdims=True, where=told)
+    return np.where(told, difference - mean, 0) / np.sqrt(share)
 
 
 def _labels(found: np.ndarray, ours: np.ndarray, difference: np.ndarray) -> tuple[int | None, int]:

@@ -20,17 +20,25 @@ SEED = 1
 class Samples:
     """A photograph as the network takes it, (height, width, channels), and the size it was trained at.
 
+    Noise has the photograph's mean and standard deviation: what is far from the levels that a network was
+    made for may be amplified until nothing is left of it but rounding.
+
     encoded: the photograph as a file; none where it is not known how images are prepared for the network.
+    other_sizes: whether another size is tried, too, where the network's sides are open.
     """
 
     photograph: np.ndarray
     size: tuple[int, int] = (DEFAULT_SIDE, DEFAULT_SIDE)
     encoded: bytes = b""
+    other_sizes: bool = True
 
     def batches(self, graph: Graph) -> list[Mapping[str, np.ndarray]]:
-        """Inputs by name, three of each: the photograph, its mirror image and noise, at each size."""
+        """Inputs by name, three of each: the photograph, its mirror image and noise, at each size.
+
+        What is no image is noise alone, of mean 0 and variance 1.
+        """
         sizes = [self.size]
-        if any(len(shape) == 4 and None in shape[1:3] for shape in graph.inputs.values()):
+        if self.other_sizes and any(len(s) == 4 and None in s[1:3] for s in graph.inputs.values()):
             sizes += another_size(graph, self.size)
         return [
             {name: self._batch(name, shape, size) for name, shape in graph.inputs.items()} for size in sizes
@@ -44,6 +52,7 @@ class Samples:
         if len(sides) == 3:
             batch[0] = self._fitted(*sides)
             batch[1] = batch[0, :, ::-1]
+            batch[2:] = self.photograph.mean() + self.photograph.std() * batch[2:]
         return batch
 
     def _fitted(self, height: int, width: int, channels: int) -> np.ndarray:
