@@ -22,9 +22,13 @@ from modelzoo.exporters import torch as programs
 from modelzoo.exporters.delivery import Network
 from modelzoo.exporters.options import StateDict
 from modelzoo.formats.safetensors import read_safetensors
+from modelzoo.graph import Builder
+from modelzoo.graph.convolutions import Conv
+from modelzoo.graph.pooling import GlobalPool, MaxPool
 from modelzoo.tasks import state_dicts
 from modelzoo.zoo import NetworkOptions
 from tests.conftest import ROOT
+from tests.operators import arrays_of
 from tests.test_export import MODEL, small
 
 # The names and shapes of each class's state dict in torchvision 0.29.2 and timm 1.0.31, as digest() has them;
@@ -162,6 +166,27 @@ def test_a_program_answers_at_every_batch_and_size(precision, tmp_path):
     assert sizes == {(batch, *size, 3) for batch in (1, 3) for size in ((32, 32), (32, 64))}
     assert inspect(found.path).metadata.name == "small"
     assert inspect(found.path).proof["comparisons"]
+
+
+@needs_torch
+def test_a_program_takes_sizes_at_which_a_map_has_one_pixel(tmp_path):
+    """And others: as VGG, whose last map does at its own size."""
+    nn = Builder()
+    x = nn.input("images", (None, None, None, 3))
+    x = nn.add_node(MaxPool((32, 32), (32, 32), ((0, 0), (0, 0))), x, name="pool", layer="pool")
+    x = nn.add_node(Conv(4, (7, 7), (1, 1), ((0, 0), (0, 0))), x, name="conv", layer="conv")
+    graph = nn.graph("last", {"y": nn.add_node(GlobalPool(), x, name="y", layer="y")})
+    samples = Samples(np.random.default_rng(0).random((224, 224, 3)).astype(np.float32), (224, 224))
+    source = Network(graph, arrays_of(graph), Metadata("last", modelzoo="0"), samples)
+    found = deliver(source, tmp_path / "last.pt2", FORMATS["torch"], Options())
+    assert {c.inputs[0][1:3] for c in found.proof.comparisons} == {(224, 224), (224, 256)}
+
+
+@pytest.mark.parametrize(("key", "sizes"), [("vgg16.keras", 1), ("densenet121.keras", 2)])
+def test_a_class_is_proven_at_the_sizes_at_which_it_computes_the_same(key, sizes):
+    """torchvision's VGG averages the last map of another size, where ours slides its dense layers over it."""
+    core, _ = state_dicts.state_dict_of(registry.info(key), network(key, sides=(None, None)))
+    assert len(core.samples.batches(core.graph)) == sizes
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ class TorchClass:
     axes: how many axes kernels have there that are of another kind here, by path: 2 of a dense layer on a
         flattened map, 4 of a convolution of 1x1.
     epsilon: of its batch norms, where it is not ours.
+    any_size: whether it computes the same for images of other sizes, where it takes them.
     """
 
     package: str
@@ -42,6 +43,7 @@ class TorchClass:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     axes: Mapping[str, int] = field(default_factory=dict)
     epsilon: float | None = None
+    any_size: bool = True
 
 
 def _gluon(variant: str) -> TorchClass:
@@ -73,6 +75,7 @@ def _vgg(variant: str) -> TorchClass:
         variant,
         torchvision_vgg.names(variant),
         axes=dict.fromkeys(("fc1/kernel", "fc2/kernel"), 2),
+        any_size=False,  # it averages the last map to 7x7, where ours slides its dense layers over it
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from modelzoo.graph.passes import fold_batch_norms_lazily, fold_padding
 FOLDER = "extra/modelzoo/"  # of the archive, below its own folder: what torch.export calls extra files
 LARGEST = 1 << 24  # bytes of a text
 STAMP = (1980, 1, 1, 0, 0, 0)  # the earliest that an archive can hold
+OBLIVIOUS = "backed_size_oblivious"  # an option that older PyTorch does not have
 BATCH = 2  # images of the example; torch.export takes one for a batch that is always one
 
 
@@ -33,12 +36,21 @@ def write(path: Path, graph: Graph, arrays: Arrays, texts: Texts, options: Optio
     network = Network(graph, lazily, half=options.precision == "f16").eval()
     example = tuple(torch.zeros(_example(graph, shape)) for shape in graph.inputs.values())
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _one_as_any():
             program = torch.export.export(network, example, dynamic_shapes=(_open_axes(graph),), strict=False)
     except (RuntimeError, torch.export.ExportError, torch._dynamo.exc.UserError) as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"torch.export cannot trace it: {line}") from error
     torch.export.save(program, path, extra_files={f"modelzoo/{name}": text for name, text in texts.items()})
+
+
+def _one_as_any() -> AbstractContextManager[object]:
+    """While it lasts a side of one pixel, of a map within, is traced as any other.
+
+    Else the program is for that one alone, or for all but it: VGG's last map at 224 pixels has one.
+    """
+    config: Any = import_module("torch.fx.experimental._config")
+    return config.patch({OBLIVIOUS: True}) if hasattr(config, OBLIVIOUS) else nullcontext()
 
 
 def _example(graph: Graph, shape: Shape) -> tuple[int, ...]:

@@ -39,7 +39,8 @@ def state_dict_of(entry: Entry | None, network: Network) -> tuple[Network, State
     metadata = replace(
         network.metadata, preprocessing=_with_affine(network.metadata.preprocessing, factor, summand)
     )
-    core = Network(graph, network.arrays, metadata, Samples(photograph, network.samples.size))
+    samples = Samples(photograph, network.samples.size, other_sizes=found.any_size)
+    core = Network(graph, network.arrays, metadata, samples)
     arguments = {**found.arguments, **arguments}
     return core, StateDict(found.package, found.name, found.name_of, arguments, found.axes, found.epsilon)
 
