@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -19,7 +22,7 @@ from modelzoo.graph import Builder, Graph
 from modelzoo.graph.convolutions import Conv, Dense
 from modelzoo.graph.normalization import BatchNorm
 from modelzoo.graph.shaping import Permute, Reshape
-from tests.conftest import CAT
+from tests.conftest import CAT, ROOT
 from tests.operators import CASES, arrays_of, graph_of, inputs_of, relative
 from tests.test_export import network, one_sentence, small
 
@@ -283,3 +286,12 @@ def test_the_missing_package_is_named(tmp_path, monkeypatch, capsys):
     assert cli.main(["export", "resnet9_cifar10", "-o", str(tmp_path / "a.mlpackage")]) == 1
     assert "needs the package coremltools: pip install 'modelzoo-keras[coreml]'" in one_sentence(capsys)
     assert not list(tmp_path.iterdir())
+
+
+@needs_coremltools
+def test_frameworks_that_coremltools_would_convert_are_not_imported(tmp_path):
+    """TensorFlow and PyTorch in one process end it: each has an LLVM of its own."""
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('it was imported')", "utf-8")
+    program = "from modelzoo.exporters.coreml import import_coremltools; import_coremltools()"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, check=True)

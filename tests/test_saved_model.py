@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 
 import modelzoo
-from modelzoo import cli, exporters, registry
+from modelzoo import cli, exporters, registry, zoo
 from modelzoo.errors import ExportError, OutputError
 from modelzoo.exporters import FORMATS, Options, proof_images
 from modelzoo.exporters.delivery import deliver
 from modelzoo.images import preprocess, read_image
 from modelzoo.images.resampling import INTERPOLATIONS
+from modelzoo.tasks import networks
 from tests.conftest import CAT
 from tests.test_export import network, one_sentence, with_write
 
@@ -243,3 +244,9 @@ def test_a_foreign_or_damaged_folder_is_one_sentence(command, content, tmp_path,
         )
     assert cli.main([*command, str(path)]) == 1
     assert "network" in one_sentence(capsys)
+
+
+def test_a_network_whose_padding_depends_on_the_size_is_written_for_its_own():
+    """NASNet's; Keras, which makes the file, has no layer for it."""
+    options = networks.open_sides(registry.info("nasnet_mobile.keras"), FORMATS["saved_model"])
+    assert options == zoo.NetworkOptions()

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from modelzoo.backends.openvino_import import absent
 from modelzoo.exporters.coreml_ranks import with_fewer_axes
 from modelzoo.exporters.metadata import Labels, Metadata
 from modelzoo.exporters.options import Arrays, Options, Texts
@@ -31,6 +32,7 @@ MOST_IMAGES = 128  # of a batch: the open sides of a program have bounds
 PREFIX = "modelzoo."  # of the names of our metadata
 LABELS = f"{PREFIX}class_names"
 MODEL = Path("Data/com.apple.CoreML/model.mlmodel")  # in the package
+CONVERTED = ("tensorflow", "torch", "torchvision", "torchaudio")  # what coremltools imports if it is there
 LARGEST = 1 << 26  # bytes of that file, which holds no weights
 
 
@@ -66,8 +68,11 @@ def write(path: Path, graph: Graph, arrays: Arrays, texts: Texts, options: Optio
 
 
 def import_coremltools() -> Any:
-    """The package, without its words on libraries that are not needed here."""
-    with _quietly():
+    """The package, without what it would import to convert others' networks, and its words on that.
+
+    TensorFlow and PyTorch end the process where both load their own LLVM, as coremltools makes them do.
+    """
+    with _quietly(), absent(*CONVERTED):
         return import_module("coremltools")
 
 

@@ -135,6 +135,7 @@ FORMATS: dict[str, Format] = {
             pip="tensorflow",
             writer=_module("saved_model"),
             precisions=("f32",),
+            computed_padding=False,
             marker="saved_model.pb",
             answers_images=True,
         ),
