@@ -47,7 +47,12 @@ def _conv(x, weight, pad_type, bias=None, strides=(1, 1), pad=None, dilations=(1
     pad = (0, 0, 0, 0) if pad_type == "valid" else pad
     parts = zip(np.split(x, groups, 1), np.split(weight.astype(np.float64), groups), strict=True)
     found = [
-        np.einsum("bcrshw,ochw->bors", _windows(part, kernel.shape[2:], strides, pad, dilations), kernel)
+        np.einsum(
+            "bcrshw,ochw->bors",
+            _windows(part, kernel.shape[2:], strides, pad, dilations),
+            kernel,
+            optimize=True,
+        )
         for part, kernel in parts
     ]
     return np.concatenate(found, 1) + (0 if bias is None else bias[:, None, None])

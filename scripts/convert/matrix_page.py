@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import measuring
-from modelzoo.exporters import FORMATS
+from modelzoo.exporters import FORMATS, RETIRED
 
 TICK = "✓"
+AGREES, INTERPRETED, BY_VALUE = "agrees", "interpreted", "by value"
+DIFFERS, NOT_RUN, REFUSED, STOPPED = "differs", "not run here", "refused", "stopped"
+TICKED = (AGREES, INTERPRETED, BY_VALUE)
 Cell = Mapping[str, Any]
 HEAD = """\
 # Models and formats
@@ -16,13 +19,27 @@ HEAD = """\
 Written by `python -m scripts.convert.matrix` from [formats.jsonl](formats.jsonl), a line for each cell; rerun
 the same command to resume a run that was stopped, to run again what has changed, and to add formats.
 
-Each cell is `modelzoo export MODEL` with synthetic weights in f32, in a process of its own. A tick is a file
-that its own runtime loaded and ran, in batches of one and three, at the network's size and, where the format
-keeps sides open, at another one; with it stands the largest relative L2 error of any output against the
-network's graph computed in float64. "Differs" is a file whose error is above 1e-5, of which `export` leaves
-none. "Not run here" is a format that nothing on this machine runs, or whose package is missing. "Refused" is
-a network that the format cannot hold, and "stopped" a cell that took more time or memory than it may. The
-notes say why.
+Each cell is `modelzoo export MODEL` with synthetic weights in f32, in a process of its own.
+
+- **✓ and an error**: the file's own program loaded and ran it, in batches of one and of three images (a
+  photograph, its mirror image, noise), at the network's size and, where the format keeps sides open, at
+  another one. The error is the largest relative L2 error of any output against the network's graph computed
+  in float64, and at most 1e-5. A checkpoint was restored into the original program's own network, and its
+  logits are compared with those of ours by Keras.
+- **✓ interpreted**: that program runs nowhere here. An interpreter of the format's language, which is part of
+  the tests, read the file and computed the three images in float64.
+- **✓ by value**: nothing ran. The file's own program is not here, or the file holds weights alone and that
+  program has no such network. It was read back, a checkpoint by TensorFlow itself, and each value compared
+  bit by bit.
+- **differs**: the program ran the file and the error is above 1e-5. `export` leaves no such file.
+- **refused**: the format cannot hold the network; the note says what it lacks.
+- **not run here**: a package is missing. **stopped**: the cell took more time or memory than it may.
+
+A softmax's output is compared as the logits that it is made of, up to a constant, and must sum to 1: where
+logits of 100 are right to seven digits, their probabilities are right to five.
+"""
+STAND_IN = """\
+Retired, `{name}`: {why}. Its column is that file, written and run by ONNX Runtime.
 """
 
 
@@ -39,28 +56,35 @@ def page(cells: Sequence[Cell], rows: Sequence[str]) -> str:
     ]
     table = measuring.table(["model", *(known[name] for name in columns)], lines)
     numbered = [f"{number}. {note}" for note, number in notes.items()]
-    parts = [HEAD, table, "\n".join(["## Notes", "", *numbered]) if notes else "", ran_by(cells)]
+    retired = "".join(STAND_IN.format(name=name, why=why) for name, why in RETIRED.items() if name in known)
+    noted = "\n".join(["## Notes", "", *numbered]) if notes else ""
+    parts = [HEAD, table, retired, noted, ran_by(cells, columns)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
 def shown(cell: Cell | None, notes: dict[str, int]) -> str:
-    """A cell of the table; its reason becomes a note with a number."""
+    """A cell of the table; the reason why it has no tick becomes a note with a number."""
     if cell is None:
         return "not run"
-    note = cell.get("detail")
+    note = None if cell["state"] in TICKED else cell.get("detail")
     return text(cell) + (f" [{notes.setdefault(note, len(notes) + 1)}]" if note else "")
 
 
 def text(cell: Cell) -> str:
     """What came of a cell, in a word and its error."""
-    error = cell.get("relative_l2")
-    word = TICK if cell["state"] == "agrees" else cell["state"]
+    error, state = cell.get("relative_l2"), cell["state"]
+    word = state if state not in TICKED else TICK if state == AGREES else f"{TICK} {state}"
     return word if error is None else f"{word} {error:.1e}"
 
 
-def ran_by(cells: Sequence[Cell]) -> str:
-    """The runtimes with their versions, the days and the machines."""
-    runtimes = sorted({cell["runtime"] for cell in cells if cell.get("runtime") and "relative_l2" in cell})
+def ran_by(cells: Sequence[Cell], columns: Sequence[str]) -> str:
+    """What ran the files of each format, with its version, the days and the machines."""
+    lines = []
+    for name in columns:
+        ran = [cell for cell in cells if cell["format"] == name and "relative_l2" in cell]
+        programs = sorted({cell["runtime"] for cell in ran if cell.get("runtime")})
+        if programs:
+            lines.append([ran[0]["title"], "; ".join(programs)])
     days = sorted({cell["date"] for cell in cells})
     machines = sorted({cell["machine"] for cell in cells})
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}" if days else "never"
@@ -68,7 +92,7 @@ def ran_by(cells: Sequence[Cell]) -> str:
         [
             "## What ran it",
             "",
-            f"Runtimes: {', '.join(runtimes) or 'none'}.",
+            *([measuring.table(["format", "program"], lines), ""] if lines else []),
             f"Run on {when}, on {' and '.join(machines) or 'no machine'}.",
             "The command: `python -m scripts.convert.matrix`.",
         ]
