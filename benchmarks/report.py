@@ -9,7 +9,7 @@ import json
 from statistics import median
 from typing import Any
 
-from benchmarks import bulk, cold, convert, inference, measuring, precision
+from benchmarks import bulk, cold, convert, export, finetune, inference, measuring, precision
 
 FOLDER = measuring.ROOT / "docs" / "benchmarks"
 PAGE = measuring.ROOT / "docs" / "benchmarks.md"
@@ -21,6 +21,8 @@ SECTIONS = (
     ("What bf16 and f16 change", "precision", precision),
     ("Folders of images", "bulk", bulk),
     ("From the upstream's file to ours", "convert", convert),
+    ("From ours to ONNX", "export", export),
+    ("Fine-tuning", "finetune", finetune),
 )
 INTRODUCTION = """# Benchmarks
 

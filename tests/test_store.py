@@ -15,6 +15,7 @@ from modelzoo import cli, registry, settings, store, weights
 from modelzoo.errors import ConversionError, UnknownModel, WeightsUnavailable
 from modelzoo.registry.custom import with_custom
 from modelzoo.store import cache as weight_cache
+from modelzoo.store.locate import _by_reason
 from tests.serving import custom_registry, script, served, write_synthetic
 from tests.test_conversion import GLUON, upstream_arrays, write_params
 
@@ -204,3 +205,12 @@ def test_check_sources_tells_what_is_available(several, tmp_path, capsys):
         ["yes", "200 OK"],
     ]
     assert "No address is available for: a.team, b.team" in capsys.readouterr().err
+
+
+def test_a_reason_that_several_hosts_share_is_said_once():
+    tried = [("https://a.org/x.h5", "no connection"), ("https://b.org/x.h5", "no connection")]
+    assert list(_by_reason(tried)) == ["a.org, b.org: no connection"]
+    assert list(_by_reason([*tried[:1], ("pypi: x", "not found")])) == [
+        "https://a.org/x.h5: no connection",
+        "pypi: x: not found",
+    ]

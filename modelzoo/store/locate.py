@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from modelzoo import download, files, registry, settings
 from modelzoo.errors import ConversionError, WeightsMismatch, WeightsUnavailable, readable
@@ -201,22 +202,33 @@ def _obtain(entry: Entry, top: bool) -> CachedFile:
     with cache.lock(entry.key):
         if cached := _read_through(entry, top):  # another process was quicker
             return cached
-        tried = [f"the cache {settings.cache_home()} does not have them"]
+        tried: list[tuple[str, str]] = []
         for address, take in sources.nearest_first(entry, top):
             if settings.offline() and download.needs_network(address):
                 continue
             try:
                 return take()
             except (OSError, ConversionError, WeightsMismatch) as error:  # DownloadError, a full disk
-                tried.append(f"{download.without_password(address)}: {error}")
+                tried.append((download.without_password(address), str(error)))
         if cached := _glanced_at(entry, top):  # of another process, where locks do nothing
             return cached
+    reasons = [f"the cache {settings.cache_home()} does not have them", *_by_reason(tried)]
     if settings.offline():
-        tried.append(f"{settings.OFFLINE} is set, so that nothing is downloaded")
-    reasons = "; ".join(part.rstrip(".") for part in tried)
+        reasons.append(f"{settings.OFFLINE} is set, so that nothing is downloaded")
+    listed = "; ".join(reason.rstrip(".") for reason in reasons)
     raise WeightsUnavailable(
-        f"The pretrained weights of {entry.key} are not available: {reasons}. {_advice(entry)}"
+        f"The pretrained weights of {entry.key} are not available: {listed}. {_advice(entry)}"
     )
+
+
+def _by_reason(tried: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Each reason once, with the address that it is of, or the hosts of several."""
+    addresses: dict[str, list[str]] = {}
+    for address, reason in tried:
+        addresses.setdefault(reason, []).append(address)
+    for reason, found in addresses.items():
+        hosts = dict.fromkeys(urlsplit(address).netloc or address for address in found)
+        yield f"{found[0] if len(found) == 1 else ', '.join(hosts)}: {reason}"
 
 
 def _advice(entry: Entry) -> str:
