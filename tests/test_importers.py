@@ -14,7 +14,9 @@ from modelzoo.backends import numpy as reference
 from modelzoo.errors import ConversionError
 from modelzoo.exporters import Options, ir, onnx
 from modelzoo.exporters.ir_operations import OPERATIONS as IR_OPERATIONS
+from modelzoo.formats import mmdnn_ir
 from modelzoo.formats import onnx as onnx_file
+from modelzoo.formats.networks import Node
 from modelzoo.formats.npy_dict import read_npy_dict, write_npy_dict
 from modelzoo.graph.elementwise import Activation
 from modelzoo.graph.operators import OPERATORS
@@ -225,3 +227,13 @@ def test_what_no_reader_knows_is_refused(tmp_path):
         pass
     with pytest.raises(ConversionError, match="There is no file"), importers.opened(tmp_path / "none"):
         pass
+
+
+@pytest.mark.parametrize("suffix", [".pb", ".json"])
+def test_an_operation_of_mmdnn_keeps_a_text_of_a_megabyte(suffix, tmp_path):
+    """As the names of 11,166 classes are in a file of ours."""
+    path, text = tmp_path / "network.pb", "é" * 500_000
+    nodes = [Node(mmdnn_ir.INPUT, "", "x", (), ("x",), {"text": text})]
+    mmdnn_ir.write_nodes(nodes, path, path.with_suffix(".json"))
+    (found,) = mmdnn_ir.read_nodes(path.with_suffix(suffix))
+    assert found.attributes == {"text": text}

@@ -27,6 +27,7 @@ INPUTS = ("Placeholder",)
 KEPT = "_output_shapes"  # an attribute that repeats what is known
 LARGEST_SIDE = 2**40
 FEW = 2**16  # values of a constant that may be stated once for all
+LONGEST = 2**24  # bytes of a text: what a file says of itself may list 11,166 classes
 START = re.compile(rb"\x0a[\x80-\xff]{0,4}[\x00-\x7f]\x0a([\x01-\x7f]|[\x80-\xff][\x01-\x7f])[A-Za-z0-9.]")
 # The fields of values that are not raw bytes, by type; of other integers it is 7.
 VALUES = {"<f4": 5, "<f8": 6, "<i8": 10, "?": 11, "<f2": 13, BFLOAT16: 13}
@@ -127,7 +128,7 @@ def _attribute(message: memoryview) -> Any:
         if number == 1:
             return _listed(message_of(value))
         if number == 2:
-            return string_of(value) if len(message_of(value)) < FEW else None
+            return string_of(value) if len(message_of(value)) <= LONGEST else None
         if number == 3:
             return _signed(value)
         if number == 4 and isinstance(value, int):
