@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import keras
 import numpy as np
@@ -212,7 +213,8 @@ def test_without_weights_load_says_what_it_tried_and_what_to_do():
     message = str(caught.value)
     assert "/cache does not have them" in message
     urls = [url for source in modelzoo.info("resnet101_mlimages").sources for url in source.urls]
-    assert all(f"{url}: no connection" in message for url in urls)
+    assert all(urlsplit(url).netloc in message for url in urls)
+    assert message.count("no connection") == 1  # they fail for the same reason
     assert message.endswith("run: modelzoo add resnet101_mlimages.tencent FILE")
     assert "\n" not in message
 

@@ -13,7 +13,6 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from modelzoo import download, files, registry, settings
 from modelzoo.errors import ConversionError, WeightsMismatch, WeightsUnavailable, readable
@@ -227,7 +226,7 @@ def _by_reason(tried: Sequence[tuple[str, str]]) -> Iterator[str]:
     for address, reason in tried:
         addresses.setdefault(reason, []).append(address)
     for reason, found in addresses.items():
-        hosts = dict.fromkeys(urlsplit(address).netloc or address for address in found)
+        hosts = dict.fromkeys(address.partition("://")[2].partition("/")[0] or address for address in found)
         yield f"{found[0] if len(found) == 1 else ', '.join(hosts)}: {reason}"
 
 
