@@ -32,12 +32,16 @@ def make_images(folder, count: int, seed: int = 0) -> None:
             Image.fromarray(pixels).save(folder / name / f"{number}.png")
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
+def make_parts(folder):
+    """The folder, with images to train on and others for the test."""
     make_images(folder / "train", 12)
     make_images(folder / "test", 5, seed=1)
     return folder
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return make_parts(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,14 @@ import modelzoo
 from modelzoo import cli
 from modelzoo.errors import ModelZooError, OutputError
 from modelzoo.training import apply_delta, finetune
-from tests.test_finetuning import MODEL, SHORT, digest, make_images
+from tests.test_finetuning import MODEL, SHORT, digest, make_parts
 
 COMMAND = ["--batch-size", "8", "--epochs", "1"]
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
-    make_images(folder / "train", 12)
-    make_images(folder / "test", 5, seed=1)
-    return folder
+    return make_parts(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")
